@@ -1,0 +1,131 @@
+"""What the scheduler sees and what it answers.  `plan(view) -> Plan` is a pure function (`daemon.scheduler.plan`).
+
+A `View` comes from the replicated state on a living cluster (`daemon.state`), or from the status section of a CIB
+offline (`daemon.scheduler.cibstatus`); the scheduler cannot tell which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from daemon.model.configuration import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node's standing.  Standby and the like are read from configuration and `transient` by the scheduler."""
+
+    name: str
+    online: bool
+    pending: bool = False
+    """seen, but not ready to run anything"""
+    unclean: bool = False
+    """may still be running what it ran: nothing of it moves before it is fenced or known lost"""
+    shutdown: bool = False
+    transient: dict[str, str] = field(default_factory=dict)
+    """transient node attributes (status section)"""
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OperationView:
+    """The last result of one operation of one instance on one node; `serial` orders them within a node."""
+
+    node: str
+    instance: str
+    """`web`; `vip:0` for a unique clone's instance; `grp:1` never: it is the member's, `member:1`"""
+    operation: str
+    interval_ms: int
+    exit_code: int
+    status: str
+    """done, timeout, error, not-installed, pending, cancelled …"""
+    expected: int
+    serial: int
+    stamp_ms: int
+    definition: str = ""
+    reason: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+    """what a CIB has beyond this (migrate_source, on_node, exit-reason …)"""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsView:
+    """Where the slots of one unique IPaddr2 clone are now: slot → holder (its successor while it moves)."""
+
+    address: str
+    owners: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    configuration: Configuration
+    nodes: dict[str, NodeView]
+    operations: tuple[OperationView, ...]
+    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(instance, node) → fail count since the last cleanup, INFINITY at most"""
+    last_failure_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    slots: dict[str, SlotsView] = field(default_factory=dict)
+    """by primitive id, for addresses that the datapath serves; their instances have no operations"""
+    ready: dict[str, frozenset[str]] = field(default_factory=dict)
+    """address → nodes on which it is up (slots may be closed there): what an order after it waits for"""
+    quorate: bool = True
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One operation on one node.  Ready when none of `after` is in the plan any more (results remove actions)."""
+
+    key: str
+    """`web_start_0@a1`: unique in a plan, the same for the same action in the next plan"""
+    node: str
+    instance: str
+    operation: str
+    """start, stop, monitor (a probe), promote, demote, notify, migrate_to, migrate_from, fence"""
+    interval_ms: int = 0
+    after: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """An operation that must be repeated on a node while the plan says so."""
+
+    node: str
+    instance: str
+    operation: str
+    interval_ms: int
+    timeout_ms: int
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an instance is where it is, or nowhere: scores by node, each with what it came from."""
+
+    instance: str
+    node: str | None
+    summary: str
+    scores: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    """node → ((origin, score), …): origin is a constraint's id, `resource-stickiness`, `standby`, …"""
+    rejected: dict[str, str] = field(default_factory=dict)
+    """node → why not"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    placement: dict[str, tuple[str, ...]]
+    """instance (plain id for primitives and anonymous clones, `id:N` for unique ones) → nodes where it shall run"""
+    promoted: dict[str, tuple[str, ...]]
+    slots: dict[str, dict[int, str]]
+    """address → slot → node that shall own it"""
+    actions: tuple[Action, ...]
+    recurring: tuple[Recurring, ...]
+    reasons: tuple[Reason, ...]
+    findings: tuple[str, ...] = ()
+    """what could not be planned and why, a sentence each"""
+
+    def runnable(self, node: str) -> tuple[Action, ...]:
+        """Actions of `node` that wait for nothing any more."""
+        keys = {action.key for action in self.actions}
+        return tuple(a for a in self.actions if a.node == node and not keys.intersection(a.after))
