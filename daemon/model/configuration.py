@@ -237,7 +237,7 @@ class Configuration(Element):
         """Every resource, parents before their children, in the administrator's order."""
         for resource in self.resources:
             yield resource
-            inner: Primitive | Group = resource.child if isinstance(resource, Clone) else resource  # type: ignore[assignment]
+            inner: Primitive | Group = resource.child if isinstance(resource, Clone) else resource
             if isinstance(resource, Clone):
                 yield inner
             if isinstance(inner, Group):
