@@ -1,0 +1,201 @@
+"""What goes into a core at its start and what comes out of it: data only, performed by the shell."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from daemon.cluster.messages import Message
+from daemon.cluster.records import LogEntry
+
+
+@dataclass(frozen=True, slots=True)
+class HardState:
+    """What a voter must never forget (Raft, figure 2)."""
+
+    term: int = 0
+    voted_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the store had on disk at the start of the process."""
+
+    store_id: str
+    hard_state: HardState = HardState()
+    entries: Sequence[LogEntry] = ()
+    """from index 1, without gaps"""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    to: str | None
+    """None: to everyone, as one multicast"""
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """One transaction with one fsync: hard state, then cut, then append.  At most one is under way at any time.
+
+    Answer with `Core.persisted(receipt)` or, when nothing of it was written, `Core.persist_failed(receipt, reason)`.
+    """
+
+    receipt: int
+    hard_state: HardState
+    truncate_from: int | None
+    """delete entries from this index on"""
+    entries: tuple[LogEntry, ...]
+
+
+class Role(enum.StrEnum):
+    FOLLOWER = "follower"
+    PRECANDIDATE = "pre-candidate"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+# --- events: for the journal, and for what the shell reacts to
+
+
+@dataclass(frozen=True, slots=True)
+class BecameLeader:
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostLeadership:
+    term: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FollowsLeader:
+    leader: str
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerHeard:
+    """A peer is heard for the first time, again after a silence, or in a new incarnation."""
+
+    peer: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSilent:
+    peer: str
+    silent_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something was not taken: what, from whom, and why."""
+
+    what: str
+    sender: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRefused:
+    reason: str
+    retry_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WasLate:
+    """This process was not scheduled; it doubts itself before it doubts others."""
+
+    late_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """This process is admitted: once its kernel holds what the state says, the shell calls `Core.enforced(epoch)`."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredLost:
+    """The cluster has declared this node lost; `epoch` is the entry's index."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalCommitted:
+    ticket: int
+    index: int
+
+
+Event = (
+    BecameLeader
+    | LostLeadership
+    | FollowsLeader
+    | PeerHeard
+    | PeerSilent
+    | Refused
+    | DiskRefused
+    | WasLate
+    | Admitted
+    | DeclaredLost
+    | ProposalCommitted
+)
+
+
+@dataclass(slots=True)
+class Ready:
+    """Everything that a core wants done.  Order: `sends` may leave at once, whatever becomes of `persist`."""
+
+    sends: list[Send] = field(default_factory=list)
+    persist: Persist | None = None
+    committed: list[LogEntry] = field(default_factory=list)
+    lease_until_ns: int | None = None
+    """this host's kernel accepts until then, absolute on its own boot clock (rule 15); None: unchanged"""
+    events: list[Event] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.sends or self.persist or self.committed or self.events or self.lease_until_ns is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    name: str
+    rank: int
+    last_heard_ns: int | None
+    """on this node's boot clock; None: never"""
+    live: bool
+    """heard within the last three heartbeats"""
+    fresh: bool
+    """it has heard this very process: its messages count"""
+    incarnation: int | None
+    """as heard, or of this process"""
+    admitted: bool
+    """according to the committed log"""
+    admitted_incarnation: int | None
+    epoch: int
+    """of the newest admission or loss in the committed log; 0: none yet"""
+    enforced_epoch: int
+    """as the node itself says"""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreStatus:
+    name: str
+    incarnation: int
+    role: Role
+    leader: str | None
+    term: int
+    last_index: int
+    commit: int
+    applied: int
+    """index of the last entry handed out in `Ready.committed`"""
+    quorate: bool
+    lease_until_ns: int | None
+    outstanding_proposals: int
+    peers: tuple[PeerStatus, ...]
+    """every member in the order of rank, this node included"""

@@ -1,0 +1,145 @@
+"""What the cluster cores of two nodes say to each other.
+
+The transport seals each message, binds it to its sender, cuts what exceeds one datagram and puts it together again.
+Any message may be lost, repeated, reordered or late: none relies on another.  Times never travel, only durations do
+(LEASES.md, rule 1).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from daemon.cluster.records import LogEntry
+
+ENTRIES_BYTES_MAX = 64 << 10
+"""of the entries of one Append, unless a single entry is bigger"""
+BODY_BYTES_MAX = 4 << 20
+"""of one proposal: a configuration of several thousand resources"""
+
+
+class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
+    """I am here.  Every heartbeat goes to everyone; the leader answers it with a Grant."""
+
+    incarnation: int
+    """of the sending process; rises with every start"""
+    kernel_boot_id: str
+    """/proc/sys/kernel/random/boot_id of the sending host: whether an old process's kernel rules are gone (rule 20)"""
+    sequence: int
+    """from 1 in each incarnation"""
+    term: int
+    epoch: int
+    """of the sender's admission that its kernel holds (rule 19); 0 before the first"""
+    heard: dict[str, tuple[int, int]]
+    """peer → newest (incarnation, sequence) that the sender has heard of it"""
+
+
+class Append(msgspec.Struct, tag="ap", array_like=True, frozen=True):
+    """A leader's round, with entries or without; each is answered at once (rule 8)."""
+
+    term: int
+    round: int
+    """counts the leader's rounds within its term"""
+    prev_index: int
+    prev_term: int
+    entries: list[LogEntry]
+    commit: int
+    quorate: bool
+    """whether a majority answered lately, as the leader saw it when it sent this; for status alone"""
+
+
+class AppendAnswer(msgspec.Struct, tag="aa", array_like=True, frozen=True):
+    term: int
+    round: int
+    match: int
+    """up to here my disk holds what this term's leader holds"""
+    want: int
+    """0, or: send me entries from this index, `prev_index` did not match"""
+
+
+class Reject(msgspec.Struct, tag="rj", array_like=True, frozen=True):
+    """What you sent is of a term that is over; this is mine."""
+
+    term: int
+
+
+class PreVote(msgspec.Struct, tag="pv", array_like=True, frozen=True):
+    """Would you elect me in `term`?  Changes nothing at the voter."""
+
+    term: int
+    last_index: int
+    last_term: int
+
+
+class PreVoteAnswer(msgspec.Struct, tag="pa", array_like=True, frozen=True):
+    term: int
+    """of the question"""
+    granted: bool
+    wait_ns: int
+    """of a refusal: ask again after this long; -1: the log is behind, asking again is of no use"""
+
+
+class Vote(msgspec.Struct, tag="vo", array_like=True, frozen=True):
+    term: int
+    last_index: int
+    last_term: int
+    transfer: bool
+    """the leader itself asked for this election: promises to it do not bind (rule 10)"""
+
+
+class VoteAnswer(msgspec.Struct, tag="va", array_like=True, frozen=True):
+    term: int
+    granted: bool
+
+
+class Transfer(msgspec.Struct, tag="tr", array_like=True, frozen=True):
+    """The leader of `term` grants nothing any more: stand now (rule 10)."""
+
+    term: int
+
+
+class Grant(msgspec.Struct, tag="gr", array_like=True, frozen=True):
+    """Your lease runs from your own stamp of heartbeat `sequence` (rule 13)."""
+
+    term: int
+    incarnation: int
+    sequence: int
+    epoch: int
+
+
+class Proposal(msgspec.Struct, array_like=True, frozen=True):
+    ticket: int
+    body: bytes
+
+
+class Propose(msgspec.Struct, tag="pr", array_like=True, frozen=True):
+    """To the leader: append these for me.  Repeated until the proposer sees them committed."""
+
+    incarnation: int
+    proposals: list[Proposal]
+
+
+Message = (
+    Heartbeat
+    | Append
+    | AppendAnswer
+    | Reject
+    | PreVote
+    | PreVoteAnswer
+    | Vote
+    | VoteAnswer
+    | Transfer
+    | Grant
+    | Propose
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> Message:
+    """Raises ValueError for bytes that are no message (msgspec's errors are ValueErrors)."""
+    return _decoder.decode(data)
