@@ -1,0 +1,81 @@
+"""What the control server needs from the daemon.
+
+The server knows HTTP, permissions and limits; whoever implements this knows the cluster.  Everything here is called
+on the daemon's event loop: what is not `async` returns at once and from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from daemon.cluster.records import LogEntry
+from daemon.control.schema import ConfigurationDocument, StatusDocument
+from daemon.model.findings import Finding
+from daemon.scheduler.view import Plan
+from daemon.state.commands import StateCommand
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The command is in the log, and this node has applied it."""
+
+    index: int
+    epoch: int
+    """of the configuration after it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An edit was made from an epoch that is no longer the configuration's: nothing has changed."""
+
+    epoch: int
+    """of the configuration now"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The command was applied and changed nothing, for these reasons."""
+
+    sentence: str
+    findings: tuple[Finding, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class NoQuorum:
+    """There is no leader that could take the command: nothing has changed, and nothing will."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No outcome within the time: the command may still be committed."""
+
+    sentence: str
+
+
+Outcome = Committed | Conflict | Refused | NoQuorum | Unknown
+
+
+class Backend(Protocol):
+    """The daemon, as the control server sees it."""
+
+    def status(self) -> StatusDocument:
+        """The whole status (`daemon.control.statusdoc` builds it)."""
+
+    def configuration(self) -> ConfigurationDocument:
+        """The configuration as this node has applied it, with its epoch."""
+
+    async def propose(self, command: StateCommand, timeout_ms: int) -> Outcome:
+        """Bring `command` into the log and wait until this node has applied it, `timeout_ms` at most."""
+
+    def plan(self) -> Plan:
+        """The plan that is in force, for explanations."""
+
+    def log_first_index(self) -> int:
+        """Index of the oldest entry that this node still keeps; 1 where nothing was compacted yet."""
+
+    def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
+        """Committed entries from index `since` on, at most `limit`, in order."""

@@ -1,0 +1,275 @@
+"""What each route answers: functions from the backend and a checked question to a document, without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TypeVar
+
+import msgspec
+from pydantic import ValidationError
+
+from daemon.control import explain as explanations
+from daemon.control import openapi as description
+from daemon.control import who as ownership
+from daemon.control.access import Peer
+from daemon.control.backend import Backend, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
+from daemon.control.narrate import narrate
+from daemon.control.routes import LOG_ENTRIES_MAX, Parameter, Route
+from daemon.control.schema import (
+    Accepted,
+    CleanupRequest,
+    EditRequest,
+    LogDocument,
+    ResourceStatus,
+)
+from daemon.model.configuration import Configuration
+from daemon.model.findings import Finding, error, errors_of
+from daemon.model.validation import validate
+from daemon.state.commands import Cleanup, Edit, Refresh, StateCommand
+
+PROPOSAL_TIMEOUT_MS = 10_000
+"""an election takes well under a second: who has no outcome by then has no quorum"""
+LOG_ENTRIES_DEFAULT = 200
+AUTHOR_CHARACTERS_MAX = 64
+COMMENT_CHARACTERS_MAX = 4096
+ROOT = 0
+
+_Body = TypeVar("_Body")
+
+
+class ApiError(Exception):
+    """An answer that is not a success: HTTP status, code for programs, sentence for people."""
+
+    def __init__(
+        self, status: int, code: str, sentence: str, findings: tuple[Finding, ...] = (), epoch: int | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.sentence = sentence
+        self.findings = findings
+        self.epoch = epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, as far as handlers need to know it."""
+
+    route: Route
+    query: dict[str, str]
+    body: bytes
+    peer: Peer
+
+    def text(self, name: str) -> str | None:
+        """A word of the query string; empty counts as not given.  Raises ApiError when a required one lacks."""
+        parameter = self._parameter(name)
+        value = self.query.get(name)
+        if parameter.required and not value:
+            raise ApiError(400, "bad-request", f"{self.route.path} needs {name}=…: {parameter.what}")
+        return value or None
+
+    def integer(self, name: str) -> int | None:
+        """A number of the query string.  Raises ApiError when it is none, or has more than 18 digits."""
+        value = self.text(name)
+        if value is None:
+            return None
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
+            raise ApiError(
+                400, "bad-request", f"{name}={value[:40]!r} is not a number: {self._parameter(name).what}"
+            )
+        return int(value)
+
+    def port(self, name: str) -> int | None:
+        value = self.integer(name)
+        if value is not None and not 0 <= value <= 65535:
+            raise ApiError(400, "bad-request", f"{name}={value} is no port; ports are 0 to 65535")
+        return value
+
+    def decoded(self, kind: type[_Body]) -> _Body:
+        """The body as a struct.  Raises ApiError with the place of what is wrong."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+            raise ApiError(400, "bad-request", f"the request's body is wrong: {problem}") from problem
+
+    def refuse_unknown_words(self) -> None:
+        known = {parameter.name for parameter in self.route.parameters}
+        unknown = sorted(set(self.query) - known)
+        if unknown:
+            listed = ", ".join(sorted(known)) or "nothing"
+            raise ApiError(
+                400, "bad-request", f"{self.route.path} does not know {unknown[0][:40]!r}; it takes {listed}"
+            )
+
+    def author(self, claimed: str) -> str:
+        """The name that the log will show: root may speak for somebody, of others the kernel's word is added."""
+        name = "".join(c for c in claimed if c.isprintable())[:AUTHOR_CHARACTERS_MAX].strip()
+        if self.peer.uid == ROOT:
+            return name or "root"
+        return f"{name} (uid {self.peer.uid})".lstrip()
+
+    def _parameter(self, name: str) -> Parameter:
+        return next(parameter for parameter in self.route.parameters if parameter.name == name)
+
+
+async def get_status(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    return backend.status()
+
+
+async def get_configuration(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    return backend.configuration()
+
+
+async def post_configuration(backend: Backend, asked: Asked) -> object:
+    """Check the new tree as a whole, then bring it into the log."""
+    asked.refuse_unknown_words()
+    edit = asked.decoded(EditRequest)
+    try:
+        configuration = Configuration.model_validate_json(bytes(edit.configuration))
+    except ValidationError as problem:
+        findings = tuple(_shape_finding(details["loc"], details["msg"]) for details in problem.errors())
+        raise ApiError(422, "refused", "this is not a configuration; nothing has changed", findings) from problem
+    except RecursionError as problem:
+        raise ApiError(400, "bad-request", "the configuration is nested too deeply") from problem
+    findings = tuple(validate(configuration))
+    if errors_of(findings):
+        raise ApiError(422, "refused", "the configuration has errors; nothing has changed", findings)
+    comment = "".join(c for c in edit.comment if c.isprintable())[:COMMENT_CHARACTERS_MAX]
+    body = configuration.model_dump_json().encode()
+    command = Edit(edit.base_epoch, body, asked.author(edit.author), comment)
+    return await _propose(backend, command, findings)
+
+
+async def post_cleanup(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    request = asked.decoded(CleanupRequest)
+    _known(backend, request)
+    return await _propose(backend, Cleanup(request.resource, request.node, asked.author(request.author)))
+
+
+async def post_refresh(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    request = asked.decoded(CleanupRequest)
+    _known(backend, request)
+    return await _propose(backend, Refresh(request.resource, request.node, asked.author(request.author)))
+
+
+async def get_who(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    text = asked.text("client") or ""
+    try:
+        client = ip_address(text)
+    except ValueError as problem:
+        raise ApiError(
+            400, "bad-request", f"client={text[:60]!r} is neither an IPv4 nor an IPv6 address"
+        ) from problem
+    try:
+        return ownership.who(
+            backend.status(), client, asked.port("port"), asked.text("address"), asked.port("destination_port")
+        )
+    except ownership.WhoError as problem:
+        raise ApiError(422, "refused", str(problem)) from problem
+
+
+async def get_log(backend: Backend, asked: Asked) -> object:
+    """Newest entries when `since` is left out or negative, else from that index on."""
+    asked.refuse_unknown_words()
+    limit = asked.integer("limit")
+    limit = LOG_ENTRIES_DEFAULT if limit is None else limit
+    if not 1 <= limit <= LOG_ENTRIES_MAX:
+        raise ApiError(400, "bad-request", f"limit={limit}: ask for 1 to {LOG_ENTRIES_MAX} entries at once")
+    last = backend.status().applied_index
+    first_kept = backend.log_first_index()
+    since = asked.integer("since")
+    since = -limit if since is None else since
+    start = max(last + 1 + since if since < 0 else since, first_kept)
+    entries = tuple(narrate(entry) for entry in backend.log_entries(start, limit))
+    return LogDocument(entries, first_kept, last)
+
+
+async def get_explain(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    resource, node = asked.text("resource") or "", asked.text("node")
+    status = backend.status()
+    if node is not None and node not in {known.name for known in status.nodes}:
+        raise ApiError(404, "not-found", _no_node(node, [known.name for known in status.nodes]))
+    members = next((_primitives(found) for found in _walk(status.resources) if found.id == resource), frozenset())
+    try:
+        return explanations.explain(backend.plan(), resource, node, members)
+    except explanations.ExplainError as problem:
+        raise ApiError(404, "not-found", str(problem)) from problem
+
+
+async def get_openapi(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    return description.openapi()
+
+
+AnswerFunction = Callable[[Backend, Asked], Awaitable[object]]
+
+HANDLERS: dict[tuple[str, str], AnswerFunction] = {
+    ("GET", "/v1/status"): get_status,
+    ("GET", "/v1/configuration"): get_configuration,
+    ("POST", "/v1/configuration"): post_configuration,
+    ("POST", "/v1/cleanup"): post_cleanup,
+    ("POST", "/v1/refresh"): post_refresh,
+    ("GET", "/v1/who"): get_who,
+    ("GET", "/v1/log"): get_log,
+    ("GET", "/v1/explain"): get_explain,
+    ("GET", "/v1/openapi.json"): get_openapi,
+}
+"""Every route that does not stream."""
+
+
+async def _propose(backend: Backend, command: StateCommand, findings: tuple[Finding, ...] = ()) -> Accepted:
+    outcome: Outcome = await backend.propose(command, PROPOSAL_TIMEOUT_MS)
+    match outcome:
+        case Committed(index=index, epoch=epoch):
+            return Accepted(index, epoch, findings)
+        case Conflict(epoch=epoch):
+            sentence = f"the configuration has moved on to epoch {epoch}; nothing has changed, edit that one"
+            raise ApiError(409, "conflict", sentence, epoch=epoch)
+        case Refused(sentence=sentence, findings=reasons):
+            raise ApiError(422, "refused", sentence, reasons)
+        case NoQuorum(sentence=sentence):
+            raise ApiError(503, "no-quorum", sentence)
+        case Unknown(sentence=sentence):
+            raise ApiError(504, "timeout", sentence)
+
+
+def _known(backend: Backend, request: CleanupRequest) -> None:
+    """Raise ApiError where the request names a resource or node that does not exist."""
+    status = backend.status()
+    names = [node.name for node in status.nodes]
+    if request.node is not None and request.node not in names:
+        raise ApiError(422, "refused", _no_node(request.node, names))
+    if request.resource is not None:
+        known = [resource.id for resource in _walk(status.resources)]
+        base = request.resource.rpartition(":")[0]
+        if request.resource not in known and base not in known:
+            listed = ", ".join(known) or "none"
+            raise ApiError(422, "refused", f"there is no resource '{request.resource}'; there are: {listed}")
+
+
+def _no_node(node: str, names: list[str]) -> str:
+    return f"there is no node '{node}'; there are: {', '.join(names)}"
+
+
+def _walk(resources: tuple[ResourceStatus, ...]) -> list[ResourceStatus]:
+    found: list[ResourceStatus] = []
+    for resource in resources:
+        found += [resource, *_walk(resource.members)]
+    return found
+
+
+def _primitives(resource: ResourceStatus) -> frozenset[str]:
+    return frozenset(found.id for found in _walk((resource,)) if found.kind == "primitive")
+
+
+def _shape_finding(location: tuple[int | str, ...], message: str) -> Finding:
+    return error("bad-shape", ".".join(str(part) for part in location) or "configuration", message)

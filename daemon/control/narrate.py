@@ -1,0 +1,99 @@
+"""Entries of the replicated log as sentences."""
+
+from __future__ import annotations
+
+import msgspec
+
+from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
+from daemon.control.schema import LogLine
+from daemon.state.commands import Cleanup, Drain, Edit, Refresh, Result, Slots, StateCommand, Tick
+
+_OCF_MEANING = {
+    0: "ok",
+    1: "error",
+    2: "invalid argument",
+    3: "unimplemented feature",
+    4: "insufficient privileges",
+    5: "not installed",
+    6: "not configured",
+    7: "not running",
+    8: "promoted",
+    9: "failed (promoted)",
+}
+"""Exit codes of agents (OCF Resource Agent API 1.1, section 4)."""
+
+_decoder: msgspec.msgpack.Decoder[StateCommand] = msgspec.msgpack.Decoder(StateCommand)
+
+
+def meaning_of(exit_code: int) -> str:
+    """What an agent's exit code says, in words."""
+    return _OCF_MEANING.get(exit_code, f"exit code {exit_code}")
+
+
+def narrate(entry: LogEntry) -> LogLine:
+    """One entry as a person reads it; a request of a newer version that we cannot read is said to be one."""
+    kind, node, text = _tell(entry)
+    return LogLine(entry.index, entry.term, entry.stamp_ms, kind, node, text)
+
+
+def _tell(entry: LogEntry) -> tuple[str, str | None, str]:
+    match entry.command:
+        case Noop():
+            return "noop", None, f"a leader took office in term {entry.term}"
+        case Admit(node=node, incarnation=incarnation):
+            return "admit", node, f"{node} takes part (incarnation {incarnation})"
+        case Lost(node=node):
+            return "lost", node, f"{node} is lost: what it held is free"
+        case Request(origin=origin, body=body):
+            try:
+                return _tell_request(_decoder.decode(body), origin)
+            except msgspec.MsgspecError:
+                return "request", origin, f"a request from {origin} that this version cannot read"
+
+
+def _tell_request(command: StateCommand, origin: str) -> tuple[str, str | None, str]:
+    match command:
+        case Edit(author=author, comment=comment):
+            return (
+                "edit",
+                origin,
+                f"{author or 'somebody'} on {origin} changed the configuration: {comment or '(no comment)'}",
+            )
+        case Result():
+            return "result", command.node, _tell_result(command)
+        case Slots():
+            return "slots", command.node, _tell_slots(command)
+        case Cleanup(resource=resource, node=node, author=author):
+            return "cleanup", node, f"{author or 'somebody'} forgave failures of {_scope(resource, node)}"
+        case Refresh(resource=resource, node=node, author=author):
+            return "refresh", node, f"{author or 'somebody'} asked to probe {_scope(resource, node)} again"
+        case Drain(on=on, author=author):
+            verb = "drains" if on else "no longer drains"
+            parts = (("node", command.node), ("address", command.address), ("slot", command.slot))
+            what = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
+            return "drain", command.node, f"{author or 'somebody'} {verb} {what or 'everything'}"
+        case Tick():
+            return "tick", None, "time has passed that something waited for"
+
+
+def _tell_result(result: Result) -> str:
+    every = f" (every {result.interval_ms / 1000:g} s)" if result.interval_ms else ""
+    ended = meaning_of(result.exit_code) if result.status == "done" else result.status
+    why = f": {result.reason}" if result.reason else ""
+    return f"{result.operation} of {result.instance} on {result.node}{every} ended: {ended}{why}"
+
+
+def _tell_slots(slots: Slots) -> str:
+    numbers = ", ".join(str(number) for number in sorted(slots.generations))
+    why = f": {slots.reason}" if slots.reason else ""
+    match slots.what:
+        case "ready":
+            return f"{slots.address} is up on {slots.node}, its slots still closed{why}"
+        case "failed":
+            return f"{slots.address} failed on {slots.node}{why}"
+        case _:
+            return f"{slots.node} {slots.what} slot {numbers or '(none)'} of {slots.address}{why}"
+
+
+def _scope(resource: str | None, node: str | None) -> str:
+    return f"{resource or 'every resource'} on {node or 'every node'}"

@@ -1,0 +1,127 @@
+"""The table of what the control socket serves: server, OpenAPI description and reference page are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.control.access import Right
+from daemon.control.schema import (
+    Accepted,
+    CleanupRequest,
+    ConfigurationDocument,
+    EditRequest,
+    Event,
+    ExplainDocument,
+    LogDocument,
+    StatusDocument,
+    WhoDocument,
+)
+
+BODY_BYTES_MAX = 8 << 20
+"""of a request: ten times the largest CIB that a cluster of this size has"""
+LOG_ENTRIES_MAX = 1000
+"""in one answer of /v1/log"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One word of the query string."""
+
+    name: str
+    what: str
+    required: bool = False
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    path: str
+    summary: str
+    needs: Right
+    answer: type | None
+    """None: a JSON Schema of its own (OpenAPI)"""
+    parameters: tuple[Parameter, ...] = ()
+    body: type | None = None
+    streams: bool = False
+    """server-sent events instead of one document"""
+    problems: tuple[int, ...] = ()
+    """status codes beyond 400, 403 and 500 that it may answer with"""
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/v1/status", "The cluster as this node sees it", Right.READ, StatusDocument),
+    Route(
+        "GET",
+        "/v1/configuration",
+        "The configuration and its epoch",
+        Right.READ,
+        ConfigurationDocument,
+    ),
+    Route(
+        "POST",
+        "/v1/configuration",
+        "Replace the configuration, if it still is what the edit was made from",
+        Right.WRITE,
+        Accepted,
+        body=EditRequest,
+        problems=(409, 413, 422, 503, 504),
+    ),
+    Route(
+        "POST",
+        "/v1/cleanup",
+        "Forget failures, so that what failed is tried again",
+        Right.WRITE,
+        Accepted,
+        body=CleanupRequest,
+        problems=(413, 422, 503, 504),
+    ),
+    Route(
+        "POST",
+        "/v1/refresh",
+        "Forget results of operations, so that everything is probed again",
+        Right.WRITE,
+        Accepted,
+        body=CleanupRequest,
+        problems=(413, 422, 503, 504),
+    ),
+    Route(
+        "GET",
+        "/v1/who",
+        "Which slot and host a client's packets belong to, and why",
+        Right.READ,
+        WhoDocument,
+        parameters=(
+            Parameter("client", "the client's IPv4 or IPv6 address", required=True),
+            Parameter("port", "the client's port", integer=True),
+            Parameter("address", "id of the address or of its clone, or the IP itself; all when left out"),
+            Parameter("destination_port", "the service's port, where the hash has it", integer=True),
+        ),
+        problems=(422,),
+    ),
+    Route(
+        "GET",
+        "/v1/log",
+        "Entries of the replicated log as sentences",
+        Right.READ,
+        LogDocument,
+        parameters=(
+            Parameter("since", "index of the first entry; negative: that many before the end", integer=True),
+            Parameter("limit", f"how many entries at most, 1 to {LOG_ENTRIES_MAX}", integer=True),
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/explain",
+        "Why a resource is where it is, or nowhere",
+        Right.READ,
+        ExplainDocument,
+        parameters=(
+            Parameter("resource", "a resource, or an instance of one: `VIP:2`", required=True),
+            Parameter("node", "only what concerns this node"),
+        ),
+        problems=(404,),
+    ),
+    Route("GET", "/v1/events", "Changes as server-sent events", Right.READ, Event, streams=True, problems=(503,)),
+    Route("GET", "/v1/openapi.json", "This description", Right.READ, None),
+)

@@ -1,0 +1,321 @@
+"""The documents of the control API: what a client of the socket may rely on.
+
+Every document carries `schema`, a number that rises when something that was there changes its meaning or goes
+away; new fields come without notice, so a client ignores what it does not know.  The structs are msgspec's: a
+command line that is typed all day can afford their import, pydantic's it cannot.  docs/reference/control-api.md is
+generated from them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from daemon.model.findings import Finding
+
+SCHEMA = 1
+"""Version of every document below."""
+
+Role = Literal["Started", "Stopped", "Starting", "Stopping", "FAILED", "Promoted", "Unpromoted"]
+"""What an instance is doing; FAILED: its last operation failed and it may or may not run."""
+
+Phase = Literal["free", "opening", "open", "draining", "closing"]
+"""What becomes of a slot: `open` on its holder, or a step of its move (LEASES.md, rule 24)."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """A host as the answering node sees it."""
+
+    name: str
+    online: bool
+    """admitted, and not declared lost"""
+    pending: bool = False
+    """heard, but not yet admitted"""
+    standby: bool = False
+    maintenance: bool = False
+    role: str = "unknown"
+    """`leader`, `follower`, `candidate`, `learner` or `unknown`"""
+    incarnation: int | None = None
+    """of the admission that counts now"""
+    last_heard_ms: int | None = None
+    """milliseconds since its newest heartbeat reached the answering node; None: never, or it is that node"""
+    lease_left_ms: int | None = None
+    """milliseconds that its lease still runs; of other nodes only the leader knows it"""
+
+
+class InstanceStatus(msgspec.Struct, frozen=True):
+    """One instance of a primitive on one node, or on none."""
+
+    id: str
+    """`web`; `VIP:0` for an instance of a unique clone; an anonymous clone has one `web` a node"""
+    role: Role
+    node: str | None = None
+    failed: bool = False
+    managed: bool = True
+    slot: int | None = None
+    """number of the slot that this instance is, for an address that several hosts share"""
+    successor: str | None = None
+    """node that the slot is moving to"""
+    phase: Phase | None = None
+    """of the slot"""
+
+
+class ResourceStatus(msgspec.Struct, frozen=True):
+    """A resource and what is in it; only primitives have an agent and instances."""
+
+    kind: Literal["primitive", "group", "clone"]
+    id: str
+    agent: str = ""
+    """`ocf:heartbeat:IPaddr2`"""
+    unique: bool = False
+    """of a clone: its instances are told apart (globally-unique=true)"""
+    promotable: bool = False
+    managed: bool = True
+    target_role: str = "Started"
+    """`Stopped` when disabled"""
+    instances: tuple[InstanceStatus, ...] = ()
+    members: tuple[ResourceStatus, ...] = ()
+
+
+class SlotStatus(msgspec.Struct, frozen=True):
+    slot: int
+    holder: str | None
+    """None: no host serves it"""
+    phase: Phase
+    successor: str | None = None
+    generation: int = 0
+    """index of the log entry that made it so"""
+
+
+class AddressStatus(msgspec.Struct, frozen=True):
+    """An address that several hosts serve together, and how its clients hash."""
+
+    id: str
+    """of the primitive, `VIP`"""
+    ip: str
+    prefixlen: int
+    interface: str
+    mac: str
+    hash: str
+    """`sourceip`, `sourceip-sourceport`, `sourceip-sourceport-destport`"""
+    seed: int
+    slots_total: int
+    ready: tuple[str, ...] = ()
+    """nodes on which the address is up; its slots may still be closed there"""
+    slots: tuple[SlotStatus, ...] = ()
+
+
+class FailedAction(msgspec.Struct, frozen=True):
+    instance: str
+    operation: str
+    interval_ms: int
+    node: str
+    exit_code: int
+    """OCF's: 0 ok, 1 error, 5 not installed, 7 not running …"""
+    status: str
+    """`done`, `timeout`, `error`, `not-installed`"""
+    reason: str
+    stamp_ms: int
+    """wall clock of the leader that logged it, milliseconds since 1970"""
+    fail_count: int = 0
+
+
+class LinkStatus(msgspec.Struct, frozen=True):
+    name: str
+    group: str
+    """multicast group and port"""
+    up: bool
+    peers: dict[str, int | None] = {}
+    """peer → milliseconds since it was last heard on this link; None: never"""
+    refused: int = 0
+    """datagrams that were not sealed with our key, or were seen before"""
+
+
+class CounterStatus(msgspec.Struct, frozen=True):
+    address: str
+    slot: int | None
+    verdict: str
+    """`accepted`, or why dropped: `foreign`, `closed`, `expired`, `unparsable` …"""
+    packets: int
+    bytes: int
+
+
+class DatapathStatus(msgspec.Struct, frozen=True):
+    """Of the answering node only."""
+
+    engine: str = ""
+    counters: tuple[CounterStatus, ...] = ()
+    problem: str = ""
+
+
+class StatusDocument(msgspec.Struct, frozen=True):
+    """GET /v1/status: the cluster as the answering node sees it."""
+
+    cluster: str
+    node: str
+    """who answers"""
+    quorate: bool
+    leader: str | None
+    term: int
+    commit_index: int
+    applied_index: int
+    epoch: int
+    """of the configuration: index of the entry that made it"""
+    nodes: tuple[NodeStatus, ...]
+    resources: tuple[ResourceStatus, ...]
+    addresses: tuple[AddressStatus, ...] = ()
+    failed_actions: tuple[FailedAction, ...] = ()
+    links: tuple[LinkStatus, ...] = ()
+    datapath: DatapathStatus = DatapathStatus()
+    findings: tuple[str, ...] = ()
+    """what the scheduler could not plan, a sentence each"""
+    versions: dict[str, str] = {}
+    schema: int = SCHEMA
+
+
+class ConfigurationDocument(msgspec.Struct, frozen=True):
+    """GET /v1/configuration."""
+
+    epoch: int
+    configuration: msgspec.Raw
+    """`daemon.model.configuration.Configuration` as JSON"""
+    schema: int = SCHEMA
+
+
+class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/configuration: replace the configuration."""
+
+    configuration: msgspec.Raw
+    base_epoch: int | None = None
+    """epoch that the edit was made from; null: whatever it is now"""
+    author: str = ""
+    """who asks; for anybody but root the server adds the uid that the kernel vouches for"""
+    comment: str = ""
+    """the command as it was typed"""
+
+
+class CleanupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/cleanup and /v1/refresh; null means every one."""
+
+    resource: str | None = None
+    node: str | None = None
+    author: str = ""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What a write answers once the cluster has committed and this node applied it."""
+
+    index: int
+    """of the log entry"""
+    epoch: int
+    """of the configuration after it"""
+    findings: tuple[Finding, ...] = ()
+    """warnings"""
+    schema: int = SCHEMA
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The body of every answer that is not 2xx."""
+
+    error: str
+    """a sentence: what is wrong and what to do"""
+    code: str
+    """`conflict`, `refused`, `no-quorum`, `timeout`, `forbidden`, `bad-request`, `not-found`, `too-large`, `busy`,
+    `internal`"""
+    findings: tuple[Finding, ...] = ()
+    epoch: int | None = None
+    """on a conflict: the configuration's epoch now"""
+    schema: int = SCHEMA
+
+
+class WhoAddress(msgspec.Struct, frozen=True):
+    """Which slot of one address a client's packets fall into, and why."""
+
+    address: str
+    """id of the primitive"""
+    ip: str
+    hash: str
+    key: str
+    """the bytes that are hashed, hexadecimal"""
+    seed: int
+    hashed: int
+    """jhash of the key, 32 bits"""
+    slots_total: int
+    slot: int
+    """(hashed × slots_total) >> 32"""
+    holder: str | None
+    successor: str | None
+    phase: Phase
+    answers: str | None
+    """node that answers a new connection now; None: nobody does"""
+    holder_online: bool
+    warnings: tuple[str, ...] = ()
+
+
+class WhoDocument(msgspec.Struct, frozen=True):
+    """GET /v1/who: asked of the node that answers."""
+
+    client: str
+    port: int | None
+    node: str
+    addresses: tuple[WhoAddress, ...]
+    schema: int = SCHEMA
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """An entry of the replicated log as a sentence."""
+
+    index: int
+    term: int
+    stamp_ms: int
+    kind: str
+    """`admit`, `lost`, `edit`, `result`, `slots`, `cleanup`, `refresh`, `drain`, `tick`, `noop`"""
+    node: str | None
+    text: str
+
+
+class LogDocument(msgspec.Struct, frozen=True):
+    """GET /v1/log."""
+
+    entries: tuple[LogLine, ...]
+    first_index: int
+    """oldest entry that is still kept"""
+    last_index: int
+    schema: int = SCHEMA
+
+
+class ScorePart(msgspec.Struct, frozen=True):
+    origin: str
+    """id of a constraint, `resource-stickiness`, `standby` …"""
+    score: int
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why one instance is where it is, or nowhere."""
+
+    instance: str
+    node: str | None
+    summary: str
+    scores: dict[str, tuple[ScorePart, ...]] = {}
+    rejected: dict[str, str] = {}
+    waiting: tuple[str, ...] = ()
+    """what the actions that are planned for it wait for"""
+
+
+class ExplainDocument(msgspec.Struct, frozen=True):
+    """GET /v1/explain."""
+
+    resource: str
+    explanations: tuple[Explanation, ...]
+    schema: int = SCHEMA
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One message of GET /v1/events."""
+
+    kind: str
+    """`state` (entries were applied), `membership`, `leader`, `quorum`, `datapath`, `dropped` (too slow a client)"""
+    index: int
+    """applied index when it was sent"""
+    data: dict[str, Any] = {}
