@@ -1,0 +1,153 @@
+"""The first process of a lab host, and the guard outside that ends it.  A program: standard library only.
+
+    hostinit.py NAME DIRECTORY BOOT_ID REMOVE KEEP...  < the laboratory's pipe
+
+The guard starts process 1 of a new PID namespace and waits for two things: that this process ends, or that the
+laboratory's pipe is closed, which the kernel does for it however it died.  Then it kills process 1 and with it
+all of the namespace.  Should the guard itself be killed, process 1 dies by its parent-death signal (prctl(2)).
+
+Process 1 makes the host: own mounts, network, host name and IPC.  `/etc` and `/var` are overlays whose upper side
+is DIRECTORY, so that they outlive a reboot of the host and never touch the machine's; `/run`, `/tmp` and `/dev/shm`
+are empty at each boot; `/proc/sys/kernel/random/boot_id` is BOOT_ID, since a new network namespace is a new kernel
+as far as packets are concerned.  KEEP are directories that must stay visible (the source tree may be under
+/tmp).  Prints the number of process 1 when the host is ready.  REMOVE is a directory to delete at the end, or "".
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from typing import NoReturn
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000
+PR_SET_PDEATHSIG = 1
+
+EMPTY_AT_BOOT = ("/run", "/tmp", "/dev/shm")
+STACKED = ("/etc", "/var")
+REMOVAL_ATTEMPTS = 30
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def checked(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    checked(libc.unshare(flags), f"unshare {flags:#x}")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    checked(
+        libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()),
+        f"mount {kind or 'bind'} {source} on {target}",
+    )
+
+
+def make_host(name: str, directory: str, boot_id: str, keep: list[str]) -> None:
+    unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
+    socket.sethostname(name)
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+    identity = os.path.join(directory, "boot_id")
+    with open(identity, "w", encoding="ascii") as file:
+        file.write(boot_id + "\n")
+    kept = [(path, os.open(path, os.O_PATH | os.O_DIRECTORY)) for path in keep]
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount(identity, "/proc/sys/kernel/random/boot_id", "", MS_BIND)
+    for path in STACKED:
+        upper, work = (os.path.join(directory, part + path) for part in ("upper", "work"))
+        os.makedirs(upper, exist_ok=True)
+        os.makedirs(work, exist_ok=True)
+        mount("overlay", path, "overlay", 0, f"lowerdir={path},upperdir={upper},workdir={work}")
+    for path in EMPTY_AT_BOOT:
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777" if path != "/run" else "mode=755")
+    for path, descriptor in kept:
+        if not os.path.isdir(path):
+            os.makedirs(path)
+            mount(f"/proc/self/fd/{descriptor}", path, "", MS_BIND | MS_REC)
+        os.close(descriptor)
+    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    os.makedirs("/run/lock", exist_ok=True)
+
+
+def reap_for_ever() -> NoReturn:
+    """What an init is for.  SIGTERM and the like do not reach process 1 without a handler."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    while True:
+        signal.sigwait({signal.SIGCHLD})
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+
+def be_process_one(ready: int, name: str, directory: str, boot_id: str, keep: list[str]) -> NoReturn:
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        make_host(name, directory, boot_id, keep)
+    except OSError as error:
+        os.write(ready, f"{error.strerror}\n".encode())
+        os._exit(1)
+    os.write(ready, b"ok")
+    os.close(ready)
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    reap_for_ever()
+
+
+def guard(child: int) -> None:
+    """Return when process 1 has ended or must end: the pipe on descriptor 0 has no writer any more."""
+    process = os.pidfd_open(child)
+    poller = select.poll()
+    poller.register(process, select.POLLIN)
+    poller.register(0, select.POLLIN)  # end of file counts as readable; nobody ever writes
+    poller.poll()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def remove_tree(path: str) -> None:
+    """The other hosts end at the same moment as this one, and may still write."""
+    for _ in range(REMOVAL_ATTEMPTS):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.exists(path):
+            return
+        time.sleep(0.1)
+
+
+def main(name: str, directory: str, boot_id: str, remove: str, *keep: str) -> int:
+    unshare(CLONE_NEWPID)
+    result, ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(result)
+        be_process_one(ready, name, directory, boot_id, list(keep))
+    os.close(ready)
+    said = os.read(result, 4096)
+    if said != b"ok":
+        sys.stderr.write(f"host {name}: {said.decode().strip() or 'process 1 ended'}\n")
+        return 1
+    print(child, flush=True)
+    guard(child)
+    if remove:
+        remove_tree(remove)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

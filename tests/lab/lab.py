@@ -1,0 +1,274 @@
+"""The laboratory: hosts a1, a2, … and a client `gw` on one switch."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.lab.capture import Capture
+from tests.lab.host import Host
+from tests.lab.network import Switch
+from tests.lab.process import HostProcess
+from tests.lab.waiting import wait_until
+
+SUBNET = "192.168.110"
+PREFIX_LENGTH = 24
+CLIENTS = "10.64.0.0/16"
+"""addresses that gw answers for, all of them: as many clients as a test wants"""
+CLIENT = "gw"
+INTERFACE = "eth0"
+GROUP = "239.192.110.1"
+PORT = 5405
+
+SETTINGS = """\
+[cluster]
+name = "{cluster}"
+nodes = [{nodes}]
+
+[node]
+name = "{name}"
+
+[[link]]
+interface = "{interface}"
+group = "{group}"
+port = {port}
+
+[timers]
+profile = "{profile}"
+
+[datapath]
+engine = "{engine}"
+"""
+
+
+class Lab:
+    """A context manager: the laboratory exists inside its `with`, and no longer than the process that made it.
+
+    `engine` is one for all hosts or one for each, by name.  Every host of a running laboratory is in `hosts`;
+    `lab["a1"]` and `lab.gw` are short for members of it.
+    """
+
+    def __init__(
+        self,
+        hosts: int = 4,
+        engine: str | Mapping[str, str] = "auto",
+        profile: str = "default",
+        cluster: str = "demo",
+    ) -> None:
+        if not 1 <= hosts <= 100:
+            raise ValueError(f"a laboratory of {hosts} hosts: between 1 and 100")
+        self.names = [f"a{number}" for number in range(1, hosts + 1)]
+        self.engines = {name: engine if isinstance(engine, str) else engine[name] for name in self.names}
+        self.profile = profile
+        self.cluster = cluster
+        self.authkey = secrets.token_bytes(32)
+        self.hosts: dict[str, Host] = {}
+        self.daemons: dict[str, dict[str, HostProcess]] = {}
+        self._write_end = -1
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._read_end, self._write_end = os.pipe()
+        self.directory = Path(tempfile.mkdtemp(prefix="vipcast-lab-", dir=_room()))
+        self.logs = self.directory / "logs"
+        self.logs.mkdir()
+        try:
+            self._switch_host = Host("switch", self.directory / "switch", self._read_end, self.logs)
+            self._switch_host.boot(remove=self.directory)
+            self.switch = Switch(self._switch_host)
+            self.switch.start()
+            for name in (CLIENT, *self.names):
+                self.hosts[name] = Host(name, self.directory / name, self._read_end, self.logs)
+                self.boot(name)
+            self._describe()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything, as the kernel does when this process dies: by closing the pipe.  Waits for that."""
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            os.close(self._read_end)
+            self._write_end = -1
+        for host in (*self.hosts.values(), self._switch_host):
+            host.await_end()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __getitem__(self, name: str) -> Host:
+        return self.hosts[name]
+
+    def __iter__(self) -> Iterator[Host]:
+        """The cluster's hosts, without the client."""
+        return iter([self.hosts[name] for name in self.names])
+
+    @property
+    def gw(self) -> Host:
+        return self.hosts[CLIENT]
+
+    def address(self, name: str) -> str:
+        """a1 is 192.168.110.121 and so on; the client is 192.168.110.1."""
+        return f"{SUBNET}.{1 if name == CLIENT else 120 + int(name[1:])}"
+
+    def mac(self, name: str) -> str:
+        """The interface's own MAC, the same at every boot and derived from the address."""
+        return "52:54:" + ":".join(f"{int(part):02x}" for part in self.address(name).split("."))
+
+    def boot(self, name: str) -> None:
+        """Switch a host on: namespaces, cable, addresses, routes.  Its daemon is started by `start_daemon`."""
+        host = self.hosts[name]
+        if not host.up:
+            host.boot(remove=None)
+        self.switch.connect(host, INTERFACE, self.mac(name))
+        commands = [
+            "link set lo up",
+            f"address add {self.address(name)}/{PREFIX_LENGTH} brd + dev {INTERFACE}",
+            f"link set {INTERFACE} up",
+        ]
+        if name == CLIENT:
+            commands.append(f"route add local {CLIENTS} dev lo")
+        else:
+            commands.append(f"route add default via {self.address(CLIENT)}")
+        host.run("ip", "-batch", "-", input="\n".join(commands) + "\n").check()
+        host.write("/etc/hostname", f"{name}\n")
+        others = "".join(f"{self.address(other)} {other}\n" for other in (CLIENT, *self.names))
+        host.write("/etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{others}")
+        self._describe()
+
+    # -- faults ------------------------------------------------------------------------------------
+
+    def kill(self, name: str) -> None:
+        """A host loses its power: the cable goes dark and process 1 is killed."""
+        self.switch.unplug(name)
+        self.hosts[name].kill()
+        self.daemons.pop(name, None)
+
+    def unplug(self, name: str) -> None:
+        self.switch.unplug(name)
+
+    def plug(self, name: str) -> None:
+        self.switch.plug(name)
+
+    def partition(self, *groups: Iterable[str]) -> None:
+        """Cut the segment: `lab.partition(["a1"], ["a2", "a3"])`; who is in no group hears everyone."""
+        self.switch.partition(groups)
+
+    def heal(self) -> None:
+        self.switch.partition(())
+
+    def loss(self, percent: int, *names: str) -> None:
+        """Lose this part of the frames to and from the named hosts, or of all where none is named; 0 ends it."""
+        self.switch.loss(percent, names)
+
+    # -- programs ----------------------------------------------------------------------------------
+
+    def configure(self, name: str) -> None:
+        """Write a host's settings and the cluster's key, as an administrator would."""
+        host = self.hosts[name]
+        host.write(
+            "/etc/vipcast/vipcast.toml",
+            SETTINGS.format(
+                cluster=self.cluster,
+                nodes=", ".join(f'"{node}"' for node in self.names),
+                name=name,
+                interface=INTERFACE,
+                group=GROUP,
+                port=PORT,
+                profile=self.profile,
+                engine=self.engines[name],
+            ),
+        )
+        host.write_bytes("/etc/vipcast/authkey", self.authkey, mode=0o600)
+
+    def start_daemon(self, name: str) -> dict[str, HostProcess]:
+        """`vipcast-runner`, then `vipcastd`, on one host, with their output in `host.log(...)`."""
+        self.configure(name)
+        host = self.hosts[name]
+        started = {}
+        for program in ("vipcast-runner", "vipcastd"):
+            with host.log(program).open("ab") as log:
+                started[program] = host.popen(program, stdout=log, stderr=log)
+        self.daemons[name] = started
+        self._describe()
+        return started
+
+    def start_daemons(self, names: Sequence[str] = ()) -> None:
+        for name in names or self.names:
+            self.start_daemon(name)
+
+    def stop_daemon(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End `vipcastd`, then the runner."""
+        daemons = self.daemons.pop(name, {})
+        for program in ("vipcastd", "vipcast-runner"):
+            if program in daemons:
+                daemons[program].end(number)
+
+    def await_cluster(self, bound_s: float = 20) -> None:
+        """Wait until every host that runs a daemon says that there is a quorum and that all of them are online."""
+        names = sorted(self.daemons)
+
+        def ended() -> list[str]:
+            return [
+                f"{n}:{p}" for n, programs in self.daemons.items() for p, one in programs.items() if not one.running
+            ]
+
+        def agreed() -> bool:
+            if ended():
+                raise RuntimeError(f"ended: {', '.join(ended())}\n{self.tail()}")
+            return all(self._sees(name, names) for name in names)
+
+        wait_until(agreed, bound_s, f"a cluster of {', '.join(names)}", interval_s=0.1)
+
+    def _sees(self, name: str, online: Sequence[str]) -> bool:
+        answer = self.hosts[name].vipcast("status --json")
+        if answer.returncode != 0:
+            return False
+        status = json.loads(answer.stdout)
+        return bool(status.get("quorate")) and set(online) <= set(status.get("online", ()))
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of every log, for the message of a failure."""
+        texts = []
+        for path in sorted(self.logs.glob("*.log")):
+            text = path.read_text(errors="replace").splitlines()[-lines:]
+            if text:
+                texts.append("\n".join([f"--- {path.name}", *text]))
+        return "\n".join(texts)
+
+    def capture(self, expression: str = "", names: Sequence[str] = ()) -> Capture:
+        """Frames that a pcap-filter(7) lets through, on the named hosts (default: all of the cluster)."""
+        return Capture([self.hosts[name] for name in names or self.names], INTERFACE, expression)
+
+    def _describe(self) -> None:
+        """What `make lab-shell` reads."""
+        known = {name: host.init for name, host in self.hosts.items()}
+        temporary = self.directory / "lab.json.new"
+        temporary.write_text(json.dumps({"pid": os.getpid(), "hosts": known}))
+        temporary.replace(self.directory / "lab.json")
+
+
+def _room() -> str:
+    """Where the hosts' disks may lie: overlayfs takes no other overlayfs (a container's root) as its upper side."""
+    for path in (os.environ.get("VIPCAST_LAB_DIRECTORY", "/tmp"), "/dev/shm"):
+        kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=False).stdout
+        if kind.strip() not in ("overlayfs", ""):
+            return path
+    raise RuntimeError(
+        "no place for the hosts' disks: set VIPCAST_LAB_DIRECTORY to a directory that is not on overlayfs"
+    )
