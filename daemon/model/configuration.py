@@ -59,6 +59,8 @@ class Rule(Element):
     score_attribute: str | None = None
     role: str | None = None
     expressions: tuple[Expression, ...] = ()
+    id_ref: str | None = None
+    """this is the rule of that id, repeated here; written as `<rule id-ref=…>`"""
 
 
 class AttributeSet(Element):
@@ -72,6 +74,12 @@ class AttributeSet(Element):
     values: dict[str, str] = {}
     score: str | None = None
     rule: Rule | None = None
+    id_ref: str | None = None
+    """this is the set of that id, repeated here so that a reader need not look it up; written as `id-ref`"""
+    pair_ids: dict[str, str] = {}
+    """name → id of its nvpair, where it is not the conventional `SET-NAME`"""
+    pair_refs: dict[str, str] = {}
+    """name → id of the nvpair elsewhere whose value this is (`<nvpair id-ref=…>`)"""
 
 
 class Operation(Element):
@@ -106,6 +114,9 @@ class Primitive(Resource):
     template: str | None = None
     utilization: tuple[AttributeSet, ...] = ()
     operations: tuple[Operation, ...] = ()
+    operations_id: str | None = None
+    operations_ref: str | None = None
+    """`operations` are those of the element of this id, repeated here; written as `<operations id-ref=…>`"""
 
     @property
     def agent(self) -> str:
@@ -134,6 +145,8 @@ class ResourceSet(Element):
     id: str
     resources: tuple[str, ...]
     options: dict[str, str] = {}
+    id_ref: str | None = None
+    """this is the set of that id, repeated here; written as `id-ref`"""
 
 
 class Location(Element):
@@ -147,6 +160,8 @@ class Location(Element):
     resource_discovery: str | None = None
     rules: tuple[Rule, ...] = ()
     sets: tuple[ResourceSet, ...] = ()
+    lifetime: tuple[Rule, ...] = ()
+    """old syntax: the constraint counts only while one of these rules holds"""
     options: dict[str, str] = {}
 
 
@@ -163,6 +178,8 @@ class Colocation(Element):
     node_attribute: str | None = None
     influence: str | None = None
     sets: tuple[ResourceSet, ...] = ()
+    lifetime: tuple[Rule, ...] = ()
+    """old syntax: the constraint counts only while one of these rules holds"""
     options: dict[str, str] = {}
 
 
@@ -179,6 +196,8 @@ class Order(Element):
     symmetrical: str | None = None
     require_all: str | None = None
     sets: tuple[ResourceSet, ...] = ()
+    lifetime: tuple[Rule, ...] = ()
+    """old syntax: the constraint counts only while one of these rules holds"""
     options: dict[str, str] = {}
 
 
@@ -201,6 +220,8 @@ class NodeEntry(Element):
     id: str
     name: str
     type: str = "member"
+    description: str | None = None
+    score: str | None = None
     attributes: tuple[AttributeSet, ...] = ()
     utilization: tuple[AttributeSet, ...] = ()
 
@@ -231,7 +252,7 @@ class Configuration(Element):
     tags: tuple[Tag, ...] = ()
     fencing: tuple[FencingLevel, ...] = ()
     extras: tuple[str, ...] = ()
-    """Sections that are kept but not understood (acls, alerts), each as its XML text."""
+    """What is kept but not understood (sections acls and alerts, bundles), each as its XML text."""
 
     def walk(self) -> Iterator[Primitive | Group | Clone]:
         """Every resource, parents before their children, in the administrator's order."""
