@@ -1,0 +1,90 @@
+"""Proof that a peer's datagrams were made since this process started.
+
+A replay window remembers nothing across a restart: to a process that has just started, yesterday's recorded
+datagrams are new.  So nothing of a session is delivered until the peer has *greeted* us: sealed, in that session,
+the salt of our own.  The salt is random and younger than this process, so no recording can contain it.
+Everything up to the greeting's counter is refused afterwards, which closes the window for recordings of the same
+session.
+
+    kind DATA:     1 ‖ piece (daemon.cluster.chunks)
+    kind GREETING: 2 ‖ wanted (0 or 1) ‖ salt of the session that is greeted
+
+`wanted` asks for a greeting in return.  Both sides learn of each other within one round trip of the first datagram.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.cluster.seal import SALT_BYTES, Opened
+
+ANSWER_INTERVAL_NS = 5_000_000
+"""between two greetings to one peer: repeated while unanswered, never a storm"""
+
+_DATA = 1
+_GREETING = 2
+
+
+def data(piece: bytes) -> bytes:
+    """The payload that carries a piece of a message."""
+    return bytes([_DATA]) + piece
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to be done with a datagram that was opened."""
+
+    piece: bytes | None = None
+    """to be delivered"""
+    answer: bytes | None = None
+    """payload to send to the sender"""
+    proven: bool = False
+    """by this very datagram: refuse everything up to its counter"""
+    reason: str = ""
+    """why nothing is delivered, if something should have been: `unproven` or `malformed`"""
+
+
+class _Peer:
+    __slots__ = ("answered_ns", "proven", "salt")
+
+    def __init__(self, salt: bytes) -> None:
+        self.salt = salt
+        self.proven = False
+        self.answered_ns: int | None = None
+
+
+class Greetings:
+    """Who has greeted this process's session, which is named by `own_salt`."""
+
+    def __init__(self, own_salt: bytes) -> None:
+        self._own_salt = own_salt
+        self._peers: dict[str, _Peer] = {}
+
+    def is_proven(self, member: str) -> bool:
+        peer = self._peers.get(member)
+        return peer is not None and peer.proven
+
+    def judge(self, opened: Opened, now_ns: int) -> Judgement:
+        """Pure but for what it remembers: one small record a member."""
+        peer = self._peers.get(opened.sender)
+        if peer is None or peer.salt != opened.salt:
+            # A new process of that member: what the old one has proven is worth nothing.
+            peer = self._peers[opened.sender] = _Peer(opened.salt)
+        payload = opened.payload
+        kind = payload[0] if payload else 0
+        if kind == _DATA:
+            if peer.proven:
+                return Judgement(piece=payload[1:])
+            return Judgement(answer=self._answer(peer, now_ns), reason="unproven")
+        if kind == _GREETING and len(payload) == 2 + SALT_BYTES:
+            now_proven = not peer.proven and payload[2:] == self._own_salt
+            peer.proven = peer.proven or now_proven
+            wanted = payload[1] == 1 or not peer.proven
+            return Judgement(answer=self._answer(peer, now_ns) if wanted else None, proven=now_proven)
+        return Judgement(reason="malformed")
+
+    def _answer(self, peer: _Peer, now_ns: int) -> bytes | None:
+        if peer.answered_ns is not None and now_ns - peer.answered_ns < ANSWER_INTERVAL_NS:
+            return None
+        peer.answered_ns = now_ns
+        return bytes([_GREETING, 0 if peer.proven else 1]) + peer.salt

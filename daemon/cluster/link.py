@@ -1,0 +1,203 @@
+"""One link: a UDP socket on one interface, member of the link's multicast group.
+
+Receiving goes through asyncio-dgram.  Its queue has no bound, but asyncio hands over at most one datagram per
+turn of the event loop and `_read` awaits nothing else between two of them, so the queue never holds more than the
+few that arrived since its last turn: under a flood it is the kernel's receive buffer that is full and drops,
+which is bounded.  Sending goes straight to the socket: the library raises a send's error only at some later call.
+
+An interface may vanish, come back under another index, or be down: the link keeps trying once a second, and says
+so once.  A membership is bound to the index of the interface (ip(7), IP_ADD_MEMBERSHIP), so a new index means a
+new socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import struct
+from collections import Counter
+from collections.abc import Callable, Coroutine
+
+import asyncio_dgram
+from asyncio_dgram.aio import DatagramStream
+
+log = logging.getLogger(__name__)
+
+RECEIVE_BUFFER_BYTES = 4 << 20
+WATCH_INTERVAL_S = 1.0
+
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
+_IP_MULTICAST_ALL = 49  # linux/in.h
+_PRIORITY_INTERACTIVE = 6  # TC_PRIO_INTERACTIVE, linux/pkt_sched.h
+_TOS_CS6 = 0xC0  # network control, RFC 4594 §3.1
+
+Address = tuple[str, int]
+
+
+class Link:
+    """Sends and receives datagrams on `interface`; `on_datagram(datagram, source)` is called on the event loop."""
+
+    def __init__(
+        self, interface: str, group: str, port: int, on_datagram: Callable[[bytes, Address], None]
+    ) -> None:
+        self.interface = interface
+        self.group = group
+        self.port = port
+        self.counts: Counter[str] = Counter()
+        self._on_datagram = on_datagram
+        self._socket: socket.socket | None = None
+        self._index = 0
+        self._stream: DatagramStream | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._trouble = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be sent at present; empty when all is well."""
+        return self._trouble
+
+    async def open(self) -> None:
+        """Open the socket if the interface is there, and keep it open from now on.
+
+        Raises OSError if another process has the port: that will not mend itself.
+        """
+        await self._reopen(first=True)
+        self._watcher = _supervised(self._watch(), f"watch {self.interface}")
+
+    def send(self, datagram: bytes, to: Address | None) -> None:
+        """Send to one address, or to the group.  What the kernel cannot take now is lost and counted."""
+        if self._socket is None:
+            self.counts["unsent"] += 1
+            return
+        try:
+            self._socket.sendto(datagram, to or (self.group, self.port))
+        except BlockingIOError:
+            self.counts["send-buffer-full"] += 1
+        except OSError as error:
+            self.counts["unsent"] += 1
+            self._note_trouble(f"cannot send: {(error.strerror or str(error)).lower()}")
+        else:
+            self.counts["sent"] += 1
+            if self._trouble:
+                self._note_trouble("")
+
+    def close(self) -> None:
+        """Stop at once; the port is free after the event loop's next turn."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._shut()
+
+    async def _watch(self) -> None:
+        """Follow the interface: its index tells whether the socket still belongs to it."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            if self._socket is None or _index_of(self.interface) != self._index:
+                await self._reopen(first=False)
+
+    async def _reopen(self, *, first: bool) -> None:
+        self._shut()
+        await asyncio.sleep(0)  # a transport closes its socket, and so frees the port, at the loop's next turn
+        index = _index_of(self.interface)
+        if not index:
+            self._note_trouble("there is no such interface; waiting for it")
+            return
+        try:
+            opened = open_socket(self.interface, index, self.group, self.port)
+        except OSError as error:
+            if first and error.errno in (errno.EADDRINUSE, errno.EPERM, errno.EACCES):
+                raise
+            self._note_trouble(f"cannot listen: {(error.strerror or str(error)).lower()}")
+            return
+        self._socket = opened
+        self._index = index
+        stream = await asyncio_dgram.from_socket(opened)
+        self._stream = stream
+        self._reader = _supervised(self._read(stream), f"read {self.interface}")
+        self._note_trouble("")
+
+    def _shut(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+        if self._stream is not None:
+            self._stream.close()
+        self._reader = self._stream = self._socket = None
+        self._index = 0
+
+    async def _read(self, stream: DatagramStream) -> None:
+        while True:
+            try:
+                datagram, source = await stream.recv()
+            except asyncio_dgram.TransportClosed:
+                return
+            except OSError as error:
+                # An earlier receive failed (the interface went down); the socket itself stays good.
+                self.counts["receive-errors"] += 1
+                self._note_trouble(f"cannot receive: {(error.strerror or str(error)).lower()}")
+                continue
+            self.counts["received"] += 1
+            assert isinstance(source, tuple)  # AF_INET
+            self._on_datagram(datagram, (source[0], source[1]))
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Say a new state once; a link that is down would otherwise fill the log with every heartbeat."""
+        if trouble == self._trouble:
+            return
+        if trouble:
+            log.warning("link %s (%s:%d): %s", self.interface, self.group, self.port, trouble)
+        else:
+            log.info("link %s (%s:%d): works again", self.interface, self.group, self.port)
+        self._trouble = trouble
+
+
+def open_socket(interface: str, index: int, group: str, port: int) -> socket.socket:
+    """A socket that hears the group and unicast to `port` on this interface only.  Raises OSError."""
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        opened.bind(("", port))
+        membership = struct.pack("=4s4si", socket.inet_aton(group), bytes(4), index)  # struct ip_mreqn
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
+        # Only this socket's own group, whatever other processes on this host have joined.
+        opened.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+        # Nothing leaves the segment, and no copy of what we send wakes us up again.
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _TOS_CS6)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _PRIORITY_INTERACTIVE)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+        except PermissionError:  # without CAP_NET_ADMIN: as much as net.core.rmem_max allows
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _index_of(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0
+
+
+def _supervised(coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+    """A task whose failure reaches the loop's exception handler at once, not at some garbage collection."""
+    loop = asyncio.get_running_loop()
+    task: asyncio.Task[None] = loop.create_task(coroutine, name=name)
+
+    def ended(done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            loop.call_exception_handler({"message": f"{name} failed", "exception": error, "task": done})
+
+    task.add_done_callback(ended)
+    return task

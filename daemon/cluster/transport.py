@@ -1,0 +1,197 @@
+"""Messages between members, over every link: encoded, cut into pieces, sealed, and back.
+
+Each piece is sealed once and sent on all links; the receiver's replay window keeps the first copy.  What comes in
+and cannot be used is counted by reason and logged at most once a minute per reason and source; nothing that
+arrives can raise.  Messages are datagrams to their users: any may be lost, late or out of order.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.cluster import greeting
+from daemon.cluster.chunks import Joiner, Splitter
+from daemon.cluster.greeting import Greetings
+from daemon.cluster.link import Address, Link
+from daemon.cluster.messages import Heartbeat, Message, Propose, decode, encode
+from daemon.cluster.refusals import Refusals
+from daemon.cluster.seal import SALT_BYTES, Algorithm, Opened, Opener, Reason, Refused, Sealer
+from daemon.settings import Link as LinkSettings
+from daemon.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Since the transport was opened."""
+
+    links: Mapping[str, Mapping[str, int]]
+    """interface → sent, received, unsent, send-buffer-full, receive-errors"""
+    troubles: Mapping[str, str]
+    """interface → why it cannot be used now, only for those that cannot"""
+    refusals: Mapping[str, int]
+    """reason → datagrams"""
+    messages_received: int
+    messages_sent: int
+    incomplete: int
+    """messages of several datagrams that were given up because some did not come"""
+
+
+class Transport:
+    """Use `Transport.open`.  All methods run on the event loop; `send` never blocks and never waits."""
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        node: str,
+        members: Collection[str],
+        key: bytes,
+        incarnation: int,
+        salt: bytes,
+        algorithm: Algorithm,
+        on_message: Callable[[str, Message], None],
+        clock: Callable[[], int],
+    ) -> None:
+        others = [name for name in members if name != node]
+        self._sealer = Sealer(key, cluster, node, incarnation, salt=salt, algorithm=algorithm)
+        self._opener = Opener(key, cluster, others, own=(node, salt))
+        self._greetings = Greetings(salt)
+        self._splitter = Splitter()
+        self._joiners: dict[str, tuple[int, Joiner]] = {}
+        self._addresses: dict[str, dict[str, Address]] = {name: {} for name in others}
+        self._links: list[Link] = []
+        self._refusals = Refusals()
+        self._counts: Counter[str] = Counter()
+        self._on_message = on_message
+        self._clock = clock
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        key: bytes,
+        incarnation: int,
+        members: Collection[str],
+        *,
+        on_message: Callable[[str, Message], None],
+        clock: Callable[[], int],
+        algorithm: Algorithm = Algorithm.AES_256_GCM,
+    ) -> Transport:
+        """Open every link.  Raises OSError if a port is taken or privileges are missing.
+
+        `on_message(sender, message)` is called on the event loop; `clock` gives nanoseconds of CLOCK_BOOTTIME.
+        """
+        transport = cls(
+            cluster=settings.cluster.name,
+            node=settings.node.name,
+            members=members,
+            key=key,
+            incarnation=incarnation,
+            salt=os.urandom(SALT_BYTES),
+            algorithm=algorithm,
+            on_message=on_message,
+            clock=clock,
+        )
+        try:
+            for link in settings.links:
+                await transport._add_link(link)
+        except OSError:
+            transport.close()
+            raise
+        return transport
+
+    def send(self, to: str | None, message: Message) -> None:
+        """Send to one member (None: to all) on every link.  Raises OversizedError, KeyError for a stranger."""
+        addresses = self._addresses[to] if to is not None else {}
+        for piece in self._splitter.split(encode(message)):
+            self._transmit(greeting.data(piece), addresses)
+        self._counts["messages-sent"] += 1
+
+    def expect(self, member: str, incarnation: int) -> None:
+        """Refuse datagrams of earlier processes of `member` (its admission says which is the newest)."""
+        if member in self._addresses:
+            self._opener.expect(member, incarnation)
+
+    def statistics(self) -> Statistics:
+        return Statistics(
+            links={link.interface: dict(link.counts) for link in self._links},
+            troubles={link.interface: link.trouble for link in self._links if link.trouble},
+            refusals=dict(self._refusals.counts),
+            messages_received=self._counts["messages-received"],
+            messages_sent=self._counts["messages-sent"],
+            incomplete=self._counts["incomplete"] + sum(joiner.dropped for _, joiner in self._joiners.values()),
+        )
+
+    def close(self) -> None:
+        """Stop at once: nothing is delivered or sent any more; ports are free after the loop's next turn."""
+        for link in self._links:
+            link.close()
+        self._links.clear()
+
+    async def _add_link(self, settings: LinkSettings) -> None:
+        interface = settings.interface
+
+        def received(datagram: bytes, source: Address) -> None:
+            self._receive(interface, datagram, source)
+
+        link = Link(interface, settings.group, settings.port, received)
+        self._links.append(link)
+        await link.open()
+
+    def _transmit(self, payload: bytes, addresses: Mapping[str, Address]) -> None:
+        datagram = self._sealer.seal(payload)
+        for link in self._links:
+            link.send(datagram, addresses.get(link.interface))
+
+    def _receive(self, interface: str, datagram: bytes, source: Address) -> None:
+        opened = self._opener.open(datagram)
+        if isinstance(opened, Refused):
+            self._refuse(opened.reason, source, opened.claimed)
+            return
+        now_ns = self._clock()
+        judgement = self._greetings.judge(opened, now_ns)
+        if judgement.proven:
+            self._opener.refuse_until(opened.sender, opened.counter)
+        if judgement.answer is not None:
+            self._transmit(judgement.answer, {interface: source})
+        if judgement.reason:
+            self._refuse(judgement.reason, source, opened.sender)
+        if self._greetings.is_proven(opened.sender):
+            self._addresses[opened.sender][interface] = source
+        if judgement.piece is not None:
+            self._join(opened, judgement.piece, now_ns, source)
+
+    def _join(self, opened: Opened, piece: bytes, now_ns: int, source: Address) -> None:
+        incarnation, joiner = self._joiners.get(opened.sender, (-1, None))
+        if joiner is None or incarnation != opened.incarnation:
+            self._counts["incomplete"] += joiner.dropped if joiner else 0
+            joiner = Joiner()
+            self._joiners[opened.sender] = (opened.incarnation, joiner)
+        whole = joiner.add(piece, now_ns)
+        if whole is None:
+            return
+        try:
+            message = decode(whole)
+        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+            # Sealed with our key, yet not in our language: another version, or a faulty member.
+            self._refuse("undecodable", source, f"{opened.sender}: {error}")
+            return
+        if isinstance(message, Heartbeat | Propose) and message.incarnation != opened.incarnation:
+            self._refuse("incarnation", source, f"{opened.sender} speaks for another process than it is")
+            return
+        self._counts["messages-received"] += 1
+        self._on_message(opened.sender, message)
+
+    def _refuse(self, reason: str, source: Address, detail: str) -> None:
+        expected = reason in (Reason.OWN, "unproven") or (reason == Reason.REPLAYED and len(self._links) > 1)
+        line = self._refusals.note(reason, source[0], self._clock(), detail)
+        if line is not None:
+            log.log(logging.DEBUG if expected else logging.WARNING, "%s", line)

@@ -1,0 +1,104 @@
+"""The cluster's secret: one file of 32 random bytes, the same on every node, readable by its owner alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+KEY_BYTES = 32
+
+
+class KeyFileError(Exception):
+    """The key cannot be read or written; `reason` says why, `remedy` what to type."""
+
+    def __init__(self, path: Path, reason: str, remedy: str) -> None:
+        super().__init__(f"{path}: {reason}; {remedy}")
+        self.path = path
+        self.reason = reason
+        self.remedy = remedy
+
+
+def generate() -> bytes:
+    """A new key from the kernel's random source."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def write(path: Path, key: bytes) -> None:
+    """Put `key` into a new file of mode 0600, on disk when this returns.
+
+    An existing file is never touched: a key that other nodes still use would be lost with it.
+    Raises KeyFileError.
+    """
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise KeyFileError(
+            path, "it exists already and is left as it is", f"name another file, or remove it first: rm {path}"
+        ) from None
+    except FileNotFoundError:
+        raise KeyFileError(path, "its directory does not exist", f"make it: mkdir -p {path.parent}") from None
+    except OSError as error:
+        raise KeyFileError(path, _said(error), f"check the permissions of {path.parent}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)  # the umask may have taken bits, never the owner's reading of it
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a key is worse than none
+        raise KeyFileError(path, _said(error), "make room on the disk and try again") from None
+
+
+def read(path: Path) -> bytes:
+    """The key in `path`, if nobody but this process's user can have read or changed it.
+
+    Raises KeyFileError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise KeyFileError(
+            path,
+            "there is no key",
+            f"make one with 'vipcast keygen {path}' on one node and copy it to the others",
+        ) from None
+    except OSError as error:
+        raise KeyFileError(path, _said(error), f"run as the owner of {path}, or check the path") from None
+    with os.fdopen(descriptor, "rb") as file:
+        # Judged by the open file, so that it cannot be exchanged between the look and the reading.
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyFileError(path, "it is not a regular file", f"make a key with 'vipcast keygen {path}'")
+        if status.st_uid != os.geteuid():
+            raise KeyFileError(
+                path,
+                f"it belongs to user {status.st_uid}, and this process runs as user {os.geteuid()}",
+                f"give it to this user: chown {os.geteuid()} {path}",
+            )
+        if status.st_mode & 0o077:
+            raise KeyFileError(
+                path,
+                f"others can use it (mode {stat.S_IMODE(status.st_mode):04o})",
+                f"close it: chmod 600 {path}; if others may have read it, make a new key for all nodes",
+            )
+        key = file.read(KEY_BYTES + 1)
+    if len(key) != KEY_BYTES:
+        size = status.st_size
+        raise KeyFileError(
+            path, f"a key has {KEY_BYTES} bytes and this file {size}", "copy it again from a node that works"
+        )
+    return key
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

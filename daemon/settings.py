@@ -1,0 +1,401 @@
+"""What one host must know before it can join: /etc/vipcast/vipcast.toml, read once at the start.
+
+Everything that the cluster shares is in the replicated configuration; here stands only what differs between hosts
+or is needed to find the others.  Wrong settings are refused as a whole, with every finding at once, each with its
+file, line and remedy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon import keys
+from daemon.cluster.timers import PROFILES, Timers
+from daemon.model.findings import Finding
+from daemon.tomllines import LineIndex
+
+DEFAULT_FILE = Path("/etc/vipcast/vipcast.toml")
+NODES_MAX = 64
+LINKS_MAX = 8
+SETTINGS_BYTES_MAX = 1 << 20
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_INTERFACE = re.compile(r"[^\s/:]{1,15}")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `findings` has all reasons."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__("\n".join(sentence(finding) for finding in findings))
+        self.findings = findings
+
+
+def sentence(finding: Finding) -> str:
+    """A line for the administrator: `/etc/vipcast/vipcast.toml:7: timers.lease_ms: Error: …`."""
+    return f"{finding.where}: {finding}"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Cluster(_Table):
+    name: str
+    nodes: tuple[str, ...] = Field(strict=False)
+    """all nodes, the same list on each; the order is the rank in which they stand for leader"""
+
+
+class Node(_Table):
+    name: str = Field(default_factory=lambda: socket.gethostname().split(".", 1)[0])
+
+
+class Link(_Table):
+    """One network that carries heartbeats: a multicast group on an interface."""
+
+    interface: str
+    group: str
+    port: int = Field(default=5405, ge=1, le=65535)
+
+
+class TimerTable(_Table):
+    profile: Literal["default", "fast"] = "default"
+    heartbeat_ms: int | None = None
+    leadership_lease_ms: int | None = None
+    lease_ms: int | None = None
+    drift: float | None = Field(default=None, strict=False)
+
+
+class Datapath(_Table):
+    engine: Literal["auto", "nft", "raw"] = "auto"
+
+
+class Paths(_Table):
+    authkey: Path = Field(default=Path("/etc/vipcast/authkey"), strict=False)
+    state: Path = Field(default=Path("/var/lib/vipcast"), strict=False)
+    run: Path = Field(default=Path("/run/vipcast"), strict=False)
+    agents: tuple[Path, ...] = Field(default=(Path("/usr/lib/ocf"),), strict=False)
+    """OCF roots, searched in this order"""
+
+    @property
+    def control_socket(self) -> Path:
+        return self.run / "control.sock"
+
+    @property
+    def runner_socket(self) -> Path:
+        return self.run / "runner.sock"
+
+
+class Realtime(_Table):
+    scheduling: Literal["auto", "rr", "off"] = "auto"
+    """SCHED_RR 1 and mlockall: `auto` tries and warns, `rr` insists, `off` does not try"""
+
+
+class _File(_Table):
+    """The file as it is written."""
+
+    cluster: Cluster
+    node: Node = Field(default_factory=Node)
+    link: tuple[Link, ...] = Field(strict=False)
+    timers: TimerTable = Field(default_factory=TimerTable)
+    datapath: Datapath = Field(default_factory=Datapath)
+    paths: Paths = Field(default_factory=Paths)
+    realtime: Realtime = Field(default_factory=Realtime)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings that passed every check."""
+
+    file: Path
+    cluster: Cluster
+    node: Node
+    links: tuple[Link, ...]
+    timers: Timers
+    datapath: Datapath
+    paths: Paths
+    realtime: Realtime
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def rank(self) -> int:
+        """This node's place in the list of nodes, from 0."""
+        return self.cluster.nodes.index(self.node.name)
+
+    def key(self) -> bytes:
+        """The cluster's key.  Raises KeyFileError."""
+        return keys.read(self.paths.authkey)
+
+
+def load(path: Path = DEFAULT_FILE) -> Settings:
+    """Read and check `path`.  Raises SettingsError with every finding."""
+    settings, findings = _examine(path)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if settings is None or errors:
+        raise SettingsError(findings)
+    return settings
+
+
+def check(path: Path = DEFAULT_FILE) -> list[Finding]:
+    """Every finding about `path` and the key file that it names, for `vipcastd --check`; none: all is well."""
+    settings, findings = _examine(path)
+    if settings is not None:
+        try:
+            settings.key()
+        except keys.KeyFileError as error:
+            findings.append(Finding("key-file", "error", str(error.path), error.reason, error.remedy))
+    return findings
+
+
+def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
+    """The settings, if they could be read at all, and everything that is to be said about them."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(SETTINGS_BYTES_MAX + 1)
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        return None, [Finding("unreadable", "error", str(path), said, "name the right file with --config")]
+    if len(raw) > SETTINGS_BYTES_MAX:
+        return None, [Finding("unreadable", "error", str(path), "longer than 1 MiB", "this is no settings file")]
+    try:
+        text = raw.decode()
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        return None, [Finding("syntax", "error", f"{path}:{line}", "not UTF-8", "save the file as UTF-8")]
+    except tomllib.TOMLDecodeError as error:
+        return None, [_syntax(path, error)]
+    except RecursionError:
+        return None, [Finding("syntax", "error", str(path), "nested too deeply", "this is no settings file")]
+    places = _Places(path, LineIndex(text))
+    try:
+        parsed = _File.model_validate(document)
+    except ValidationError as error:
+        return None, [_refusal(places, document, detail) for detail in error.errors()]
+    findings = [*_cluster(places, parsed), *_links(places, parsed), *_paths(places, parsed)]
+    timers, about_timers = _timers(places, parsed.timers)
+    findings += about_timers
+    if timers is None or any(finding.severity == "error" for finding in findings):
+        return None, findings
+    settings = Settings(
+        file=path,
+        cluster=parsed.cluster,
+        node=parsed.node,
+        links=parsed.link,
+        timers=timers,
+        datapath=parsed.datapath,
+        paths=parsed.paths,
+        realtime=parsed.realtime,
+        warnings=tuple(findings),
+    )
+    return settings, findings
+
+
+class _Places:
+    """Names a key with its file and line."""
+
+    def __init__(self, path: Path, lines: LineIndex) -> None:
+        self._path = path
+        self._lines = lines
+
+    def __call__(self, *key: str | int) -> str:
+        line = self._lines.line(key)
+        place = f"{self._path}:{line}" if line is not None else str(self._path)
+        return f"{place}: {dotted(key)}" if key else place
+
+
+def dotted(key: tuple[str | int, ...]) -> str:
+    """`link[0].port` for ("link", 0, "port")."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _syntax(path: Path, error: tomllib.TOMLDecodeError) -> Finding:
+    said = str(error)
+    place = re.search(r"\(at line (\d+), column \d+\)", said)
+    where = f"{path}:{place.group(1)}" if place else str(path)
+    message = re.sub(r"\s*\(at .*\)$", "", said)
+    return Finding("syntax", "error", where, message, "see https://toml.io for how values are written")
+
+
+def _refusal(places: _Places, document: dict[str, Any], detail: Any) -> Finding:
+    """What pydantic found, in an administrator's words."""
+    key: tuple[str | int, ...] = detail["loc"]
+    kind: str = detail["type"]
+    where = places(*key)
+    if kind == "extra_forbidden":
+        known = _known_keys(key[:-1])
+        near = difflib.get_close_matches(str(key[-1]), known, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+        return Finding("unknown-key", "error", where, f"unknown key '{key[-1]}'", remedy)
+    if kind == "missing":
+        example = _EXAMPLES.get(tuple(part for part in key if isinstance(part, str)), f"{key[-1]} = …")
+        return Finding("missing", "error", where, "missing", f"write {example}")
+    value = detail["input"]
+    message = f"{value!r} cannot be used: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+    shape = tuple(part for part in key if isinstance(part, str))
+    remedy = f"for example {_EXAMPLES[shape]}" if shape in _EXAMPLES else "correct the value"
+    return Finding("bad-value", "error", where, message, remedy)
+
+
+_EXAMPLES: dict[tuple[str, ...], str] = {
+    ("cluster",): 'a table: [cluster], name = "demo", nodes = ["a1", "a2"]',
+    ("cluster", "name"): 'name = "demo"',
+    ("cluster", "nodes"): 'nodes = ["a1", "a2", "a3"]',
+    ("node", "name"): 'name = "a1"',
+    ("link",): 'a table: [[link]], interface = "eth0", group = "239.192.110.1", port = 5405',
+    ("link", "interface"): 'interface = "eth0"',
+    ("link", "group"): 'group = "239.192.110.1"',
+    ("link", "port"): "port = 5405",
+    ("timers", "profile"): 'profile = "default"',
+    ("timers", "heartbeat_ms"): "heartbeat_ms = 50",
+    ("timers", "leadership_lease_ms"): "leadership_lease_ms = 150",
+    ("timers", "lease_ms"): "lease_ms = 350",
+    ("timers", "drift"): "drift = 0.2",
+    ("datapath", "engine"): 'engine = "auto"',
+    ("paths", "authkey"): 'authkey = "/etc/vipcast/authkey"',
+    ("paths", "state"): 'state = "/var/lib/vipcast"',
+    ("paths", "run"): 'run = "/run/vipcast"',
+    ("paths", "agents"): 'agents = ["/usr/lib/ocf"]',
+    ("realtime", "scheduling"): 'scheduling = "auto"',
+}
+
+
+def _known_keys(table: tuple[str | int, ...]) -> list[str]:
+    names = tuple(part for part in table if isinstance(part, str))
+    models: dict[tuple[str, ...], type[BaseModel]] = {
+        (): _File,
+        ("cluster",): Cluster,
+        ("node",): Node,
+        ("link",): Link,
+        ("timers",): TimerTable,
+        ("datapath",): Datapath,
+        ("paths",): Paths,
+        ("realtime",): Realtime,
+    }
+    return sorted(models[names].model_fields) if names in models else []
+
+
+def _cluster(places: _Places, parsed: _File) -> Iterator[Finding]:
+    cluster = parsed.cluster
+    advice = "use letters, digits, '-', '_' and '.', at most 63 characters"
+    if not _NAME.fullmatch(cluster.name):
+        yield Finding("bad-value", "error", places("cluster", "name"), f"{cluster.name!r} is no name", advice)
+    where = places("cluster", "nodes")
+    if not 1 <= len(cluster.nodes) <= NODES_MAX:
+        yield Finding(
+            "bad-value", "error", where, f"{len(cluster.nodes)} nodes", f"name between 1 and {NODES_MAX} nodes"
+        )
+    for name in dict.fromkeys(cluster.nodes):
+        if not _NAME.fullmatch(name):
+            yield Finding("bad-value", "error", where, f"{name!r} is no name of a node", advice)
+        if (times := cluster.nodes.count(name)) > 1:
+            yield Finding("bad-value", "error", where, f"node {name!r} is listed {times} times", "list it once")
+    if parsed.node.name not in cluster.nodes:
+        yield Finding(
+            "bad-value",
+            "error",
+            places("node", "name"),
+            f"this node is {parsed.node.name!r}, which is none of {', '.join(cluster.nodes)}",
+            "set name under [node], or add the node to cluster.nodes on every node",
+        )
+
+
+def _links(places: _Places, parsed: _File) -> Iterator[Finding]:
+    if not 1 <= len(parsed.link) <= LINKS_MAX:
+        yield Finding(
+            "bad-value",
+            "error",
+            places("link"),
+            f"{len(parsed.link)} links",
+            f"give 1 to {LINKS_MAX} [[link]] tables",
+        )
+    seen: dict[tuple[str, int], int] = {}
+    for number, link in enumerate(parsed.link):
+        if not _INTERFACE.fullmatch(link.interface) or link.interface in (".", ".."):
+            yield Finding(
+                "bad-value",
+                "error",
+                places("link", number, "interface"),
+                f"{link.interface!r} is no name of an interface",
+                "'ip link' lists them",
+            )
+        try:
+            group = ipaddress.IPv4Address(link.group)
+        except ValueError:
+            group = None
+        if group is None or not group.is_multicast or group in ipaddress.IPv4Network("224.0.0.0/24"):
+            yield Finding(
+                "bad-value",
+                "error",
+                places("link", number, "group"),
+                f"{link.group!r} is no IPv4 multicast group for applications",
+                "take one from 239.192.0.0/14 (RFC 2365), for example 239.192.110.1",
+            )
+        place = (link.interface, link.port)
+        if place in seen:
+            yield Finding(
+                "bad-value",
+                "error",
+                places("link", number),
+                f"link[{seen[place]}] has {link.interface} port {link.port} already",
+                "a second link needs its own interface (or at least its own port)",
+            )
+        seen.setdefault(place, number)
+
+
+def _paths(places: _Places, parsed: _File) -> Iterator[Finding]:
+    named = [
+        (("paths", "authkey"), parsed.paths.authkey),
+        (("paths", "state"), parsed.paths.state),
+        (("paths", "run"), parsed.paths.run),
+        *((("paths", "agents"), root) for root in parsed.paths.agents),
+    ]
+    for key, path in named:
+        if not path.is_absolute():
+            yield Finding(
+                "bad-value",
+                "error",
+                places(*key),
+                f"{str(path)!r} depends on the directory that the daemon is started in",
+                "write the whole path, from /",
+            )
+    # sun_path has 108 bytes with its end (unix(7)).
+    if len(os.fsencode(parsed.paths.control_socket)) > 107:
+        yield Finding(
+            "bad-value",
+            "error",
+            places("paths", "run"),
+            f"{parsed.paths.control_socket} is longer than the 107 bytes that a unix socket's path may have",
+            "choose a shorter directory",
+        )
+
+
+def _timers(places: _Places, table: TimerTable) -> tuple[Timers | None, list[Finding]]:
+    given = table.model_dump(exclude={"profile"}, exclude_none=True)
+    timers = dataclasses.replace(PROFILES[table.profile], **given)
+    found = [
+        Finding("timers", "error", places("timers", *_named_in(message, given)), message)
+        for message in timers.findings()
+    ]
+    return (None if found else timers), found
+
+
+def _named_in(message: str, keys_given: Iterable[str]) -> list[str]:
+    """The key that a finding of the timers begins with, if the file has it: there the administrator must look."""
+    first = message.split(" ", 1)[0]
+    return [first] if first in keys_given else []

@@ -1,0 +1,54 @@
+"""A process that has just started believes nothing that could have been recorded before."""
+
+from __future__ import annotations
+
+from daemon.cluster import greeting
+from daemon.cluster.greeting import ANSWER_INTERVAL_NS, Greetings, Judgement
+from daemon.cluster.seal import Opened
+
+SALT_A, SALT_B = b"a" * 16, b"b" * 16
+
+
+def opened(payload: bytes, counter: int = 0, salt: bytes = SALT_B) -> Opened:
+    return Opened("b", 1, salt, counter, payload)
+
+
+def test_two_processes_believe_each_other_after_one_round_trip() -> None:
+    a, b = Greetings(SALT_A), Greetings(SALT_B)
+    first = a.judge(Opened("b", 1, SALT_B, 0, greeting.data(b"hello")), 0)
+    assert first.piece is None
+    assert first.reason == "unproven"
+    assert first.answer is not None
+    at_b = b.judge(Opened("a", 1, SALT_A, 0, first.answer), 0)
+    assert at_b.proven
+    assert at_b.answer is not None
+    assert a.judge(Opened("b", 1, SALT_B, 1, at_b.answer), 0) == Judgement(proven=True)
+    assert a.judge(Opened("b", 1, SALT_B, 2, greeting.data(b"hello")), 0) == Judgement(piece=b"hello")
+    assert b.judge(Opened("a", 1, SALT_A, 1, greeting.data(b"hi")), 0) == Judgement(piece=b"hi")
+
+
+def test_a_recorded_greeting_of_an_earlier_process_proves_nothing() -> None:
+    recorded = greeting.Greetings(SALT_B)
+    old = recorded.judge(Opened("a", 1, b"old salt of a...", 0, greeting.data(b"")), 0).answer
+    assert old is not None
+    a = Greetings(SALT_A)
+    assert not a.judge(opened(old), 0).proven
+    assert a.judge(opened(greeting.data(b"x"), 1), 0).piece is None
+
+
+def test_a_new_process_of_a_peer_must_prove_itself_again() -> None:
+    a = Greetings(SALT_A)
+    assert a.judge(opened(bytes([2, 0]) + SALT_A), 0).proven
+    assert a.judge(opened(greeting.data(b"x")), 0).piece == b"x"
+    assert a.judge(opened(greeting.data(b"x"), salt=b"c" * 16), 0).reason == "unproven"
+
+
+def test_answers_are_spaced_so_that_no_storm_arises() -> None:
+    a = Greetings(SALT_A)
+    answers = [a.judge(opened(greeting.data(b"x"), n), n * ANSWER_INTERVAL_NS // 10).answer for n in range(101)]
+    assert sum(answer is not None for answer in answers) == 11
+
+
+def test_an_unknown_kind_is_malformed() -> None:
+    for payload in (b"", b"\x00", b"\x03abc", b"\x02\x01short"):
+        assert Greetings(SALT_A).judge(opened(payload), 0) == Judgement(reason="malformed")

@@ -1,0 +1,162 @@
+"""Every mistake in vipcast.toml is named with file, line and remedy, all of them at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon import keys
+from daemon.settings import SettingsError, check, load, sentence
+
+GOOD = """\
+[cluster]
+name = "demo"
+nodes = ["a1", "a2", "a3", "a4"]
+[node]
+name = "a2"
+[[link]]
+interface = "eth0"
+group = "239.192.110.1"
+port = 5405
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path):  # type: ignore[no-untyped-def]
+    def write(text: str) -> Path:
+        path = tmp_path / "vipcast.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def refusals(path: Path) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    return str(caught.value).replace(f"{path}", "FILE").splitlines()
+
+
+def test_the_shortest_good_file_has_every_default(written) -> None:  # type: ignore[no-untyped-def]
+    loaded = load(written(GOOD))
+    assert loaded.cluster.nodes == ("a1", "a2", "a3", "a4")
+    assert loaded.rank == 1
+    assert (loaded.timers.heartbeat_ms, loaded.timers.lease_ms) == (50, 350)
+    assert loaded.paths.authkey == Path("/etc/vipcast/authkey")
+    assert loaded.paths.control_socket == Path("/run/vipcast/control.sock")
+    assert loaded.paths.agents == (Path("/usr/lib/ocf"),)
+    assert loaded.datapath.engine == "auto"
+    assert loaded.realtime.scheduling == "auto"
+    assert loaded.warnings == ()
+
+
+def test_a_profile_is_taken_and_single_timers_override_it(written) -> None:  # type: ignore[no-untyped-def]
+    loaded = load(written(GOOD + '[timers]\nprofile = "fast"\nlease_ms = 200\ndrift = 0.1\n'))
+    assert (loaded.timers.heartbeat_ms, loaded.timers.leadership_lease_ms, loaded.timers.lease_ms) == (20, 50, 200)
+    assert loaded.timers.drift == 0.1
+
+
+def test_every_path_can_be_moved(written) -> None:  # type: ignore[no-untyped-def]
+    loaded = load(written(GOOD + '[paths]\nrun = "/tmp/r"\nstate = "/tmp/s"\nauthkey = "/k"\nagents = ["/o", "/p"]\n'))
+    assert loaded.paths.runner_socket == Path("/tmp/r/runner.sock")
+    assert loaded.paths.agents == (Path("/o"), Path("/p"))
+
+
+def test_all_unknown_keys_and_bad_values_are_named_at_once_with_line_and_remedy(written) -> None:  # type: ignore[no-untyped-def]
+    text = GOOD.replace("port = 5405", 'port = "5405"') + '[timers]\nheartbeet_ms = 50\n[datapath]\nengine = "xdp"\n'
+    assert refusals(written(text)) == [
+        "FILE:9: link[0].port: Error: '5405' cannot be used: input should be a valid integer, "
+        "for example port = 5405",
+        "FILE:11: timers.heartbeet_ms: Error: unknown key 'heartbeet_ms', did you mean 'heartbeat_ms'?",
+        "FILE:13: datapath.engine: Error: 'xdp' cannot be used: input should be 'auto', 'nft' or 'raw', "
+        'for example engine = "auto"',
+    ]
+
+
+def test_a_missing_table_says_what_to_write(written) -> None:  # type: ignore[no-untyped-def]
+    assert refusals(written('[cluster]\nname = "demo"\n')) == [
+        'FILE:1: cluster.nodes: Error: missing, write nodes = ["a1", "a2", "a3"]',
+        'FILE: link: Error: missing, write a table: [[link]], interface = "eth0", '
+        'group = "239.192.110.1", port = 5405',
+    ]
+
+
+def test_what_only_makes_sense_together_is_checked_together(written) -> None:  # type: ignore[no-untyped-def]
+    text = """\
+[cluster]
+name = "no good"
+nodes = [
+    "a1",
+    "a1",   # twice
+]
+[node]
+name = "a9"
+[[link]]
+interface = "eth0"
+group = "224.0.0.5"
+[[link]]
+interface = "eth0"
+group = "10.0.0.1"
+[paths]
+state = "var"
+"""
+    found = refusals(written(text))
+    assert [line.split(": Error: ")[0] for line in found] == [
+        "FILE:2: cluster.name",
+        "FILE:3: cluster.nodes",
+        "FILE:8: node.name",
+        "FILE:11: link[0].group",
+        "FILE:14: link[1].group",
+        "FILE:12: link[1]",
+        "FILE:16: paths.state",
+    ]
+    assert "node 'a1' is listed 2 times" in found[1]
+    assert "this node is 'a9', which is none of a1, a1" in found[2]
+
+
+def test_timers_that_contradict_each_other_are_refused_at_their_line(written) -> None:  # type: ignore[no-untyped-def]
+    found = refusals(written(GOOD + "[timers]\nlease_ms = 200\n"))
+    assert len(found) == 1
+    assert found[0].startswith("FILE:11: timers.lease_ms: Error: lease_ms = 200: must be at least")
+
+
+def test_a_syntax_error_has_its_line(written) -> None:  # type: ignore[no-untyped-def]
+    assert refusals(written(GOOD + "oops\n"))[0].startswith("FILE:10: Error: ")
+
+
+def test_a_missing_or_binary_file_is_said_plainly(tmp_path: Path) -> None:
+    path = tmp_path / "vipcast.toml"
+    assert refusals(path) == ["FILE: Error: no such file or directory, name the right file with --config"]
+    path.write_bytes(b"\n\xff\xfe")
+    assert refusals(path)[0].startswith("FILE:2: Error: not UTF-8")
+    assert "is a directory" in refusals(tmp_path)[0]
+
+
+def test_check_adds_what_is_wrong_with_the_key(written, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    key = tmp_path / "authkey"
+    path = written(GOOD + f'[paths]\nauthkey = "{key}"\n')
+    assert [finding.code for finding in check(path)] == ["key-file"]
+    keys.write(key, keys.generate())
+    assert check(path) == []
+    key.chmod(0o640)
+    (finding,) = check(path)
+    assert f"chmod 600 {key}" in sentence(finding)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from([*GOOD.splitlines(), "[", "]", '"""', "x = 1", "[node]", "[[link]]", "[link.x]", "link = 1"]),
+        max_size=14,
+    )
+)
+def test_no_text_makes_it_raise_anything_but_a_settings_error(tmp_path_factory, lines: list[str]) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path_factory.mktemp("toml") / "vipcast.toml"
+    path.write_text("\n".join(lines))
+    try:
+        load(path)
+    except SettingsError as error:
+        assert error.findings
