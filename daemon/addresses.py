@@ -1,0 +1,155 @@
+"""The shared addresses of this host: what the executor wants, made true by engine and ARP responders.
+
+One ordered writer to the kernel (LEASES.md, rule 15): everything here runs on the loop's thread, a renewal after an
+`apply` is a renewal of what was applied.  Blocks for well under a millisecond.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+
+from agents.ipaddr2 import ParameterError, shared_address
+
+from daemon.definition import meta_of, parameters_of, primitive_of
+from daemon.executor.slots import Wanted
+from daemon.model.configuration import Configuration
+from datapath.engine import Address, Change, Counter, DatapathError, Engine, Wish
+from datapath.responder import Responder
+
+log = logging.getLogger("vipcast.datapath")
+
+Watch = Callable[[Responder], None]
+
+
+class SharedAddresses:
+    """Engine and responders behind one door.  `watch` and `unwatch` put a responder's socket on the event loop."""
+
+    def __init__(self, engine: Engine, slots_default: int, watch: Watch, unwatch: Watch) -> None:
+        self.engine = engine
+        self._slots_default = slots_default
+        self._watch = watch
+        self._unwatch = unwatch
+        self._responders: dict[str, Responder] = {}
+        self._deadline_ns = 0
+        self.serving: tuple[Wish, ...] = ()
+
+    def hold(self, configuration: Configuration, wanted: Wanted) -> tuple[Wanted, dict[str, str], list[Change]]:
+        """Make the kernel hold `wanted`: (what it holds now of it, address → why not, what changed)."""
+        failures: dict[str, str] = {}
+        wishes: list[Wish] = []
+        for name, want in wanted.items():
+            try:
+                wishes.append(Wish(self._address(configuration, name), dict(want.states)))
+            except (ParameterError, DatapathError) as error:
+                failures[name] = str(error)
+        try:
+            changes = self.engine.apply(wishes)
+            self._respond(wishes)
+        except DatapathError as error:
+            log.error("%s", error)
+            return {}, {name: str(error) for name in wanted}, []
+        self.serving = tuple(wishes)
+        self.engine.renew(self._deadline_ns)
+        return {name: want for name, want in wanted.items() if name not in failures}, failures, changes
+
+    def _address(self, configuration: Configuration, name: str) -> Address:
+        primitive = primitive_of(configuration, name)
+        if primitive is None:
+            raise ParameterError(f"{name} is not in the configuration any more")
+        slots = int(meta_of(configuration, name).get("clone-max") or self._slots_default)
+        return shared_address(name, parameters_of(configuration, primitive), slots)
+
+    def _respond(self, wishes: list[Wish]) -> None:
+        """One responder an interface; those that nobody needs any more are closed."""
+        by_interface: dict[str, dict[IPv4Address, str]] = {}
+        for wish in wishes:
+            if isinstance(wish.address.ip, IPv4Address):
+                by_interface.setdefault(wish.address.interface, {})[wish.address.ip] = wish.address.mac
+        for interface in self._responders.keys() - by_interface.keys():
+            self._drop(interface)
+        for interface, addresses in by_interface.items():
+            responder = self._responders.get(interface)
+            if responder is None:
+                responder = Responder(interface)
+                responder.renew(self._deadline_ns)
+                self._responders[interface] = responder
+                self._watch(responder)
+            fresh = addresses.keys() - responder.addresses.keys()
+            responder.serve(addresses)
+            self._announce(responder, {ip: addresses[ip] for ip in fresh})
+
+    def _announce(self, responder: Responder, addresses: Mapping[IPv4Address, str]) -> None:
+        for ip, mac in addresses.items():
+            try:
+                responder.announce(ip, mac)
+            except DatapathError as error:
+                log.info("%s", error)  # no lease yet: whoever has one announces, all say the same
+
+    def answer(self, responder: Responder, now_ns: int) -> None:
+        """A responder's socket is readable."""
+        try:
+            for claim in responder.on_readable(now_ns):
+                log.warning(
+                    "%s is claimed by %s on %s: a duplicate address, or a host that is set up wrongly",
+                    claim.ip,
+                    claim.mac,
+                    claim.interface,
+                )
+        except DatapathError as error:
+            log.error("%s", error)
+            self._drop(responder.interface)  # `repair` makes a new one when the interface is back
+
+    def _drop(self, interface: str) -> None:
+        responder = self._responders.pop(interface)
+        self._unwatch(responder)
+        responder.close()
+
+    def renew(self, deadline_ns: int) -> None:
+        """The host's lease: one write to the kernel, and the responders'."""
+        self._deadline_ns = deadline_ns
+        if not self.serving:
+            return
+        for responder in self._responders.values():
+            responder.renew(deadline_ns)
+        try:
+            self.engine.renew(deadline_ns)
+        except DatapathError as error:
+            log.error("the lease could not be renewed, so this host falls silent: %s", error)
+
+    def repair(self) -> list[Change]:
+        """Mend what somebody else changed; what could not be mended is tried again next time."""
+        if not self.serving:
+            return []
+        try:
+            changes = self.engine.repair()
+            self._respond(list(self.serving))
+        except DatapathError as error:
+            log.error("%s", error)
+            return []
+        if changes:
+            self.engine.renew(self._deadline_ns)
+        return changes
+
+    def flows_left(self, address: str, slot: int) -> int:
+        """Local sockets that still belong to a draining slot; one when that cannot be told, so it goes on draining."""
+        try:
+            return self.engine.flows_left(address, slot)
+        except DatapathError as error:
+            log.error("%s", error)
+            return 1
+
+    def counters(self) -> list[Counter]:
+        try:
+            return self.engine.counters()
+        except DatapathError as error:
+            log.error("%s", error)
+            return []
+
+    def remove(self) -> None:
+        """Leave the host as if vipcast had never run."""
+        for interface in tuple(self._responders):
+            self._drop(interface)
+        self.engine.remove()
+        self.serving = ()

@@ -1,0 +1,77 @@
+"""The daemon as its control server sees it (`daemon.control.backend.Backend`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.cluster.records import LogEntry
+from daemon.control import statusdoc
+from daemon.control.backend import Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
+from daemon.control.schema import ConfigurationDocument, StatusDocument
+from daemon.node import Node, boot_ns
+from daemon.scheduler.view import Plan
+from daemon.settings import Settings
+from daemon.state.commands import StateCommand
+from daemon.state.state import Outcome as Applied
+
+
+@dataclass(slots=True)
+class NodeBackend:
+    """Reads from memory; proposals wait for the log."""
+
+    settings: Settings
+    node: Node
+
+    def status(self) -> StatusDocument:
+        return statusdoc.build(
+            settings=self.settings,
+            state=self.node.state,
+            core=self.node.core.status(boot_ns()),
+            engine=self.node.addresses.engine.name,
+            serving=self.node.addresses.serving,
+            counters=self.node.addresses.counters(),
+            transport=self.node.transport.statistics() if self.node.transport is not None else None,
+            now_ns=boot_ns(),
+        )
+
+    def configuration(self) -> ConfigurationDocument:
+        body = self.node.state.configuration.model_dump_json().encode()
+        return ConfigurationDocument(self.node.state.configuration_epoch, msgspec.Raw(body))
+
+    async def propose(self, command: StateCommand, timeout_ms: int) -> Outcome:
+        status = self.node.core.status(boot_ns())
+        if not status.quorate:
+            return NoQuorum("this partition has no quorum, so nothing can be changed; see `vipcast status`")
+        future: asyncio.Future[tuple[int, Applied]] = asyncio.get_running_loop().create_future()
+
+        def done(index: int, outcome: Applied) -> None:
+            if not future.done():
+                future.set_result((index, outcome))
+
+        ticket = self.node.propose(command, done)
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                index, outcome = await future
+        except TimeoutError:
+            self.node.give_up(ticket)
+            return Unknown(
+                f"no outcome within {timeout_ms} ms: it may or may not be committed; see `vipcast cluster log`"
+            )
+        if outcome.accepted:
+            return Committed(index, self.node.state.configuration_epoch)
+        if outcome.conflict:
+            return Conflict(self.node.state.configuration_epoch)
+        return Refused(outcome.sentence, tuple(outcome.findings))
+
+    def plan(self) -> Plan:
+        return self.node.state.plan
+
+    def log_first_index(self) -> int:
+        return 1
+
+    def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
+        return self.node.core.committed_entries(since, limit)

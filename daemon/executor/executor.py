@@ -1,0 +1,151 @@
+"""The executor: compares the replicated state with what this node has done, and says what is left to do.
+
+Sans I/O.  The shell (`daemon.node`) calls `state_changed` after entries were applied, carries out `take()`, and
+reports back with `kernel_did`, `flows_left` and `finished`.  Everything here may be thrown away and rebuilt from the
+state: a restarted daemon starts with an empty executor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from daemon.definition import is_address
+from daemon.executor.operations import Finish, OperationDuty, RunOperation
+from daemon.executor.slots import SlotDuty, Wanted
+from daemon.state.commands import Result, Slots, StateCommand
+from daemon.state.state import State
+
+NS_PER_MS = 1_000_000
+STOP_AFTER_NS = 2_000 * NS_PER_MS
+"""a node without a lease for this long stops what it runs: the others may have started it already"""
+FLOWS_EVERY_NS = 50 * NS_PER_MS
+"""how often the remaining flows of a draining slot are counted"""
+
+
+@dataclass(slots=True)
+class Effects:
+    """What the shell has to carry out, in this order."""
+
+    kernel: Wanted | None = None
+    """slot states that the engine must hold (None: it holds them)"""
+    enforced_epoch: int | None = None
+    """tell the core that the kernel holds what this admission says (LEASES.md, rule 19)"""
+    count_flows: list[tuple[str, int]] = field(default_factory=list)
+    operations: list[RunOperation] = field(default_factory=list)
+    proposals: list[StateCommand] = field(default_factory=list)
+
+
+class Executor:
+    """One node's hands, without fingers.
+
+    `admitted` is True while the state has this very process admitted; before that nothing is touched: what a former
+    process left in the kernel runs out by itself (LEASES.md, rule 20).
+    """
+
+    def __init__(self, node: str, incarnation: int, drain_timeout_ms: int) -> None:
+        self.node = node
+        self.incarnation = incarnation
+        self.slots = SlotDuty(node, incarnation, drain_timeout_ms * NS_PER_MS)
+        self.operations = OperationDuty(node, incarnation)
+        self.lease_until_ns = 0
+        self._in_flight: set[bytes] = set()
+        self._was_admitted = False
+        self._kernel_pending = False
+        self._enforced: int | None = None
+        self._flows_due_ns = 0
+
+    def admitted(self, state: State) -> bool:
+        node = state.nodes.get(self.node)
+        return node is not None and node.admitted and node.incarnation == self.incarnation
+
+    def take(self, state: State, now_ns: int) -> Effects:
+        """What there is to do now.  Calling it twice does nothing twice."""
+        effects = Effects()
+        if self.admitted(state):
+            self._was_admitted = True
+        elif not self._was_admitted:
+            return effects
+        if self.slots.update(state, now_ns) and not self._kernel_pending:
+            self._kernel_pending = True
+            effects.kernel = self.slots.attainable()
+        if not self.admitted(state):
+            return effects
+        self._offer_epoch(state, effects)
+        self._watch_flows(state, effects, now_ns)
+        if now_ns < self.lease_until_ns:
+            self.operations.follow(state.plan, now_ns)
+            effects.operations = self.operations.begin(state.plan, now_ns)
+        else:
+            effects.operations = self.operations.abandon(self._left_alone(state, now_ns))
+        for command in (*self.slots.reports(state), *self.operations.told.values()):
+            if self._mark(command):
+                effects.proposals.append(command)
+        return effects
+
+    def _left_alone(self, state: State, now_ns: int) -> list[str]:
+        """Without a lease (no-quorum-policy=stop): plain addresses go at once, the rest after STOP_AFTER_NS.
+
+        Slots need nothing: the kernel itself has closed them.
+        """
+        mine = [instance for instance, nodes in state.plan.placement.items() if self.node in nodes]
+        others = [i for i in mine if i.rpartition(":")[0] not in state.slots and i not in state.slots]
+        if now_ns - self.lease_until_ns >= STOP_AFTER_NS:
+            return others
+        return [i for i in others if is_address(state.configuration, i)]
+
+    def _mark(self, command: StateCommand) -> bool:
+        """True for a report that is not on its way yet."""
+        name = msgspec.msgpack.encode(command)
+        if name in self._in_flight:
+            return False
+        self._in_flight.add(name)
+        return True
+
+    def _offer_epoch(self, state: State, effects: Effects) -> None:
+        epoch = state.nodes[self.node].epoch
+        if epoch != self._enforced and not self._kernel_pending and not self.slots.needs_kernel():
+            self._enforced = epoch
+            effects.enforced_epoch = epoch
+
+    def _watch_flows(self, state: State, effects: Effects, now_ns: int) -> None:
+        if now_ns >= self._flows_due_ns:
+            effects.count_flows = self.slots.watch_flows(state)
+            self._flows_due_ns = now_ns + FLOWS_EVERY_NS
+
+    def kernel_did(self, state: State, applied: Wanted, failures: dict[str, str]) -> None:
+        """The engine acknowledged `applied` (what `Effects.kernel` asked, less the addresses that failed)."""
+        self._kernel_pending = False
+        self.slots.kernel_did(state, applied, failures)
+
+    def flows_left(self, state: State, address: str, number: int, flows: int, now_ns: int) -> None:
+        self.slots.flows_left(state, address, number, flows, now_ns)
+
+    def lease(self, until_ns: int) -> None:
+        """This host's lease now ends then (CLOCK_BOOTTIME)."""
+        self.lease_until_ns = until_ns
+
+    def finished(self, operation: RunOperation, finish: Finish, now_ns: int) -> None:
+        self.operations.finished(operation, finish, now_ns)
+
+    def proposal_ended(self, command: StateCommand) -> None:
+        """A proposal was applied, refused or given up; if it still holds it is made again."""
+        self._in_flight.discard(msgspec.msgpack.encode(command))
+        if isinstance(command, Result):
+            self.operations.seen(command)
+
+    def deadline_ns(self, state: State, now_ns: int) -> int | None:
+        """When `take` wants to be called although nothing changed."""
+        candidates = []
+        if self.admitted(state) and now_ns < self.lease_until_ns + STOP_AFTER_NS:
+            after = self.lease_until_ns if now_ns < self.lease_until_ns else self.lease_until_ns + STOP_AFTER_NS
+            candidates.append(after)
+        if (due := self.operations.next_due_ns()) is not None:
+            candidates.append(due)
+        if self.admitted(state) and self.slots.watch_flows(state):
+            candidates.append(self._flows_due_ns)
+        return min(candidates, default=None)
+
+
+__all__ = ["Effects", "Executor", "Slots"]

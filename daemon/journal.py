@@ -1,0 +1,90 @@
+"""What happens on this node, told once: to the log (journald) for people, to the event stream for programs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from daemon.cluster.core.effects import (
+    Admitted,
+    BecameLeader,
+    DeclaredLost,
+    DiskRefused,
+    FollowsLeader,
+    LostLeadership,
+    PeerHeard,
+    PeerSilent,
+    ProposalCommitted,
+    Refused,
+    WasLate,
+)
+from daemon.cluster.core.effects import Event as CoreEvent
+from daemon.cluster.records import LogEntry
+from daemon.control.events import EventHub
+from daemon.control.narrate import narrate
+from daemon.control.schema import Event
+from daemon.state.state import Outcome
+from datapath.engine import Change
+
+log = logging.getLogger("vipcast")
+
+NS_PER_MS = 1_000_000
+LATE_WORTH_TELLING_NS = 50 * NS_PER_MS
+
+
+class Journal:
+    """Turns what the parts report into sentences; `applied_index` tells where the state stands."""
+
+    def __init__(self, hub: EventHub, applied_index: Callable[[], int]) -> None:
+        self._hub = hub
+        self._applied_index = applied_index
+
+    def event(self, event: CoreEvent) -> None:
+        """Something that the cluster core has noticed."""
+        match event:
+            case BecameLeader(term=term):
+                self._tell("leader", f"this node leads the cluster in term {term}", term=term)
+            case FollowsLeader(leader=leader, term=term):
+                self._tell("leader", f"{leader} leads the cluster in term {term}", leader=leader, term=term)
+            case LostLeadership(term=term, reason=reason):
+                self._tell("leader", f"this node leads no longer (term {term}): {reason}", term=term)
+            case PeerHeard(peer=peer, incarnation=incarnation):
+                self._tell("membership", f"{peer} is heard (incarnation {incarnation})", peer=peer)
+            case PeerSilent(peer=peer, silent_ns=silent_ns):
+                self._tell("membership", f"{peer} is silent for {silent_ns // NS_PER_MS} ms", peer=peer)
+            case Admitted(epoch=epoch):
+                self._tell("membership", f"this node is admitted (entry {epoch})", epoch=epoch)
+            case DeclaredLost(epoch=epoch):
+                self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
+            case DiskRefused(reason=reason, retry_ns=retry_ns):
+                log.error("the log's disk refuses: %s; tried again in %d ms", reason, retry_ns // NS_PER_MS)
+            case WasLate(late_ns=late_ns):
+                if late_ns >= LATE_WORTH_TELLING_NS:
+                    log.warning("this process was not scheduled for %d ms", late_ns // NS_PER_MS)
+            case Refused(what=what, sender=sender, reason=reason):
+                log.debug("%s from %s is not taken: %s", what, sender, reason)
+            case ProposalCommitted():
+                pass
+
+    def applied(self, entry: LogEntry, outcome: Outcome) -> None:
+        """An entry of the replicated log has been applied here."""
+        line = narrate(entry)
+        verdict = "" if outcome.accepted else " [refused]"
+        log.info("%d: %s%s", entry.index, line.text, verdict)
+        self._hub.publish(Event("state", entry.index, {"kind": line.kind, "text": line.text}))
+
+    def changed(self, change: Change) -> None:
+        """The kernel was told something."""
+        slots = f" slots {','.join(map(str, change.slots))}" if change.slots else ""
+        log.info("%s: %s%s %s", change.address, change.what, slots, change.detail)
+
+    def repaired(self, change: Change) -> None:
+        """Somebody had changed what is ours in the kernel, and it was mended."""
+        log.warning("%s: %s %s", change.address, change.what, change.detail)
+        self._hub.publish(
+            Event("datapath", self._applied_index(), {"address": change.address, "what": change.what})
+        )
+
+    def _tell(self, kind: str, text: str, **data: object) -> None:
+        log.info("%s", text)
+        self._hub.publish(Event(kind, self._applied_index(), {"text": text, **data}))

@@ -1,0 +1,178 @@
+"""`vipcastd`: one per host.  The only place that knows all the parts."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import datapath.select
+from agents.client import RunnerClient
+
+from daemon import notify, realtime, settings
+from daemon.addresses import SharedAddresses
+from daemon.backend import NodeBackend
+from daemon.cluster.clock import boot_ns, kernel_boot_id
+from daemon.cluster.core.core import Core
+from daemon.cluster.store import Store, StoreError
+from daemon.cluster.transport import Transport
+from daemon.control.access import Access
+from daemon.control.events import EventHub
+from daemon.control.server import ControlServer
+from daemon.control.socketfile import SocketFileError
+from daemon.executor import Executor
+from daemon.journal import Journal
+from daemon.keys import KeyFileError
+from daemon.node import Node
+from daemon.operations import Operations
+from daemon.state.state import State
+from datapath.engine import DatapathError
+from datapath.responder import Responder
+
+log = logging.getLogger("vipcast")
+
+EXIT_USAGE = 2
+EXIT_CONFIG = 78
+"""sysexits(3), EX_CONFIG: systemd does not try again what only a person can mend"""
+DRAIN_TIMEOUT_MS = 60_000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="vipcastd", description="Serves shared IP addresses on this host.")
+    parser.add_argument("--config", type=Path, default=settings.DEFAULT_FILE, metavar="FILE")
+    parser.add_argument("--check", action="store_true", help="read the settings, say what is wrong, and end")
+    parser.add_argument("--verbose", action="store_true", help="say more")
+    options = parser.parse_args()
+    if options.check:
+        return _check(options.config)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    if (why := realtime.forbidden_namespace(os.environ)) is not None:
+        print(f"vipcastd: {why}", file=sys.stderr)
+        return EXIT_CONFIG
+    try:
+        configured = settings.load(options.config)
+        key = configured.key()
+    except settings.SettingsError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    except KeyFileError as error:
+        print(f"vipcastd: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    try:
+        return asyncio.run(_run(configured, key))
+    except (StoreError, SocketFileError, DatapathError, OSError) as error:
+        log.critical("%s", error)
+        return 1
+
+
+def _check(path: Path) -> int:
+    findings = settings.check(path)
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    if any(finding.severity == "error" for finding in findings):
+        return EXIT_CONFIG
+    print(f"{path}: correct")
+    return 0
+
+
+def _be_on_time(wish: str) -> None:
+    """SCHED_RR and locked memory, as `[realtime] scheduling` says."""
+    if wish == "off":
+        return
+    for refused in filter(None, (realtime.schedule_round_robin(), realtime.lock_memory())):
+        if wish == "rr":
+            raise OSError(f'{refused}, and [realtime] scheduling = "rr" insists on it')
+        log.warning("%s: heartbeats may be late when this host is busy", refused)
+
+
+async def _run(configured: settings.Settings, key: bytes) -> int:
+    """Build the node, run until a signal, take it down again."""
+    loop = asyncio.get_running_loop()
+    store = Store.open(configured.paths.state)
+    members = configured.cluster.nodes
+    name = configured.node.name
+    configured.paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    runner = RunnerClient(configured.paths.runner_socket)
+    engine = datapath.select.choose(configured.datapath.engine, configured.paths.run, runner)
+    engine.start()
+
+    addresses: SharedAddresses
+
+    def watch(responder: Responder) -> None:
+        loop.add_reader(responder.fileno(), lambda: addresses.answer(responder, boot_ns()))
+
+    addresses = SharedAddresses(engine, len(members), watch, lambda r: loop.remove_reader(r.fileno()))
+    core = Core(
+        name=name,
+        members=members,
+        timers=configured.timers,
+        incarnation=store.incarnation,
+        kernel_boot_id=kernel_boot_id(),
+        saved=store.saved,
+        now_ns=boot_ns(),
+        random=random.Random(),
+    )
+    state = State(members)
+    hub = EventHub()
+    node = Node(
+        core=core,
+        state=state,
+        executor=Executor(name, store.incarnation, DRAIN_TIMEOUT_MS),
+        store=store,
+        addresses=addresses,
+        operations=Operations(runner),
+        journal=Journal(hub, lambda: state.index),
+    )
+    transport = await Transport.open(configured, key, store.incarnation, members, node.received, boot_ns)
+    control = ControlServer(
+        NodeBackend(configured, node), hub, configured.paths.control_socket, Access.of_this_host()
+    )
+    await control.start()
+    await runner.start()
+    ended = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: ended.done() or ended.set_result(0))
+    loop.set_exception_handler(lambda _, context: _broken(ended, context))
+    _be_on_time(configured.realtime.scheduling)
+    realtime.quiet_collector()
+    node.start(transport)
+    log.info(
+        "%s of cluster %s runs: engine %s, incarnation %d",
+        name,
+        configured.cluster.name,
+        engine.name,
+        store.incarnation,
+    )
+    notify.ready()
+    try:
+        code: int = await ended
+    finally:
+        notify.stopping()
+        node.stop()
+        await control.stop()
+        await runner.close()
+        engine.close()
+        store.close()
+    return code
+
+
+def _broken(ended: asyncio.Future[int], context: dict[str, object]) -> None:
+    """A bug: end at once, and let the lease silence what the kernel still holds.  A restart begins clean."""
+    error = context.get("exception")
+    log.critical(
+        "internal error: %s", context.get("message"), exc_info=error if isinstance(error, Exception) else None
+    )
+    if not ended.done():
+        ended.set_result(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""One node: the shell that carries out what the pure parts ask for, on one event loop.
+
+    datagrams, timers, fsyncs ─► Core ─► entries ─► State ─► Executor ─► kernel, agents, proposals ─► Core …
+
+Everything here runs on the loop's thread and returns within a millisecond; what may be slow has a thread (the
+store), a process (the runner) or a client that waits (control).  `pump` is called after every input and runs until
+nobody wants anything any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.addresses import SharedAddresses
+from daemon.cluster.core.core import Core
+from daemon.cluster.core.ready import Ready
+from daemon.cluster.records import LogEntry, Request
+from daemon.cluster.store import Store
+from daemon.cluster.transport import Transport
+from daemon.executor import Executor
+from daemon.journal import Journal
+from daemon.operations import Operations
+from daemon.state.commands import StateCommand
+from daemon.state.state import Outcome, State
+
+log = logging.getLogger("vipcast.node")
+
+ROUNDS_MAX = 64
+"""a pump that goes on for longer has found two parts that feed each other: a bug, and better loud than hung"""
+REPAIR_EVERY_NS = 500_000_000
+PROPOSAL_GIVEN_UP_S = 30.0
+
+
+def boot_ns() -> int:
+    """Nanoseconds since boot, suspend included: the clock of every lease (clock_gettime(2), CLOCK_BOOTTIME)."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True)
+class _Proposal:
+    command: StateCommand
+    done: Callable[[int, Outcome], None] | None
+
+
+class Node:
+    """The daemon's heart.  `start` after construction, `stop` before the loop ends."""
+
+    def __init__(
+        self,
+        core: Core,
+        state: State,
+        executor: Executor,
+        store: Store,
+        addresses: SharedAddresses,
+        operations: Operations,
+        journal: Journal,
+    ) -> None:
+        self.core = core
+        self.state = state
+        self.executor = executor
+        self.store = store
+        self.addresses = addresses
+        self.operations = operations
+        self.journal = journal
+        self.transport: Transport | None = None
+        self.lateness_ns_max = 0
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_ns = 0
+        self._proposals: dict[int, _Proposal] = {}
+        self._repair_due_ns = 0
+        self._pumping = False
+        self.stopping = False
+
+    def start(self, transport: Transport) -> None:
+        self.transport = transport
+        self.pump()
+
+    # ---- inputs
+
+    def received(self, sender: str, message: msgspec.Struct) -> None:
+        self.core.wall_ms = time.time_ns() // 1_000_000
+        self.core.receive(sender, message, boot_ns())
+        self.pump()
+
+    def _tick(self) -> None:
+        now_ns = boot_ns()
+        late_ns = max(0, now_ns - self._timer_due_ns)
+        self.lateness_ns_max = max(self.lateness_ns_max, late_ns)
+        self._timer = None
+        self.core.wall_ms = time.time_ns() // 1_000_000
+        self.core.lateness(late_ns, now_ns)
+        self.core.tick(now_ns)
+        self.pump()
+
+    def _stored(self, receipt: int, error: Exception | None) -> None:
+        if error is None:
+            self.core.persisted(receipt, boot_ns())
+        else:
+            log.error("the log cannot be written: %s", error)
+            self.core.persist_failed(receipt, str(error), boot_ns())
+        self.pump()
+
+    def propose(self, command: StateCommand, done: Callable[[int, Outcome], None] | None = None) -> int:
+        """Ask for an entry; `done(index, outcome)` is called when it was applied here."""
+        ticket = self.core.propose(msgspec.msgpack.encode(command), boot_ns())
+        self._proposals[ticket] = _Proposal(command, done)
+        self._loop.call_later(PROPOSAL_GIVEN_UP_S, self.give_up, ticket)
+        self._loop.call_soon(self.pump)
+        return ticket
+
+    def give_up(self, ticket: int) -> None:
+        """Stop repeating a proposal; it may still turn up in the log."""
+        proposal = self._proposals.pop(ticket, None)
+        if proposal is not None:
+            self.core.abandon(ticket)
+            self.executor.proposal_ended(proposal.command)
+            self.pump()
+
+    # ---- the pump
+
+    def pump(self) -> None:
+        """Carry out whatever anyone asks for, until nobody does; then set the timer."""
+        if self._pumping or self.stopping:
+            return
+        self._pumping = True
+        try:
+            for _ in range(ROUNDS_MAX):
+                if not (self._carry_out(self.core.ready()) | self._execute()):
+                    break
+            else:
+                log.critical("the pump did not come to rest in %d rounds", ROUNDS_MAX)
+        finally:
+            self._pumping = False
+        self._arm()
+
+    def _carry_out(self, ready: Ready) -> bool:
+        """The core's effects.  The kernel's deadline first: it is what time is short for."""
+        if ready.lease_until_ns is not None:
+            self.addresses.renew(ready.lease_until_ns)
+            self.executor.lease(ready.lease_until_ns)
+        if self.transport is not None:
+            for send in ready.sends:
+                self.transport.send(send.to, send.message)
+        if ready.persist is not None:
+            self.store.submit(ready.persist, self._stored)
+        for event in ready.events:
+            self.journal.event(event)
+        for entry in ready.committed:
+            self._apply(entry)
+        return bool(ready.sends or ready.committed or ready.persist)
+
+    def _apply(self, entry: LogEntry) -> None:
+        outcome = self.state.apply(entry)
+        self.journal.applied(entry, outcome)
+        command = entry.command
+        if not isinstance(command, Request) or command.origin != self.core.name:
+            return
+        if command.incarnation != self.core.incarnation:
+            return
+        proposal = self._proposals.pop(command.ticket, None)
+        if proposal is not None:
+            self.executor.proposal_ended(proposal.command)
+            if proposal.done is not None:
+                proposal.done(entry.index, outcome)
+
+    def _execute(self) -> bool:
+        """The executor's effects."""
+        now_ns = boot_ns()
+        if now_ns >= self._repair_due_ns:
+            self._repair_due_ns = now_ns + REPAIR_EVERY_NS
+            self.executor.slots.retry()
+            for change in self.addresses.repair():
+                self.journal.repaired(change)
+        effects = self.executor.take(self.state, now_ns)
+        busy = False
+        if effects.kernel is not None:
+            applied, failures, changes = self.addresses.hold(self.state.configuration, effects.kernel)
+            for change in changes:
+                self.journal.changed(change)
+            self.executor.kernel_did(self.state, applied, failures)
+            busy = True
+        if effects.enforced_epoch is not None:
+            self.core.enforced(effects.enforced_epoch, now_ns)
+            busy = True
+        for address, number in effects.count_flows:
+            flows = self.addresses.flows_left(address, number)
+            self.executor.flows_left(self.state, address, number, flows, now_ns)
+            busy = True
+        for operation in effects.operations:
+            self.operations.run(operation, self.state.configuration, self._finished)
+        for command in effects.proposals:
+            self.propose(command)
+        return busy
+
+    def _finished(self, operation: object, finish: object) -> None:
+        self.executor.finished(operation, finish, boot_ns())  # type: ignore[arg-type]
+        self.pump()
+
+    def _arm(self) -> None:
+        due_ns = min(self.core.deadline_ns(), self._repair_due_ns)
+        extra = self.executor.deadline_ns(self.state, boot_ns())
+        if extra is not None:
+            due_ns = min(due_ns, extra)
+        if self._timer is not None:
+            if due_ns == self._timer_due_ns:
+                return
+            self._timer.cancel()
+        self._timer_due_ns = due_ns
+        delay_s = max(0, due_ns - boot_ns()) / 1e9
+        self._timer = self._loop.call_later(delay_s, self._tick)
+
+    def stop(self) -> None:
+        """Fall silent at once and let go: what the others need is in the log."""
+        self.stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.addresses.renew(0)
+        if self.transport is not None:
+            self.transport.close()

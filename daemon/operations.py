@@ -1,0 +1,71 @@
+"""Carries out single operations: native agents here, everything else in `vipcast-runner`.
+
+The core never forks (STYLE.md: a process that spawns is late by up to 39 ms), so an agent that is a program runs in
+the runner; `ocf:heartbeat:IPaddr2` is native, a few netlink messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from agents.client import RunnerClient
+from agents.ipaddr2 import PlainAddress
+
+from daemon.definition import ADDRESS_AGENTS, Definition, define
+from daemon.executor import Finish, RunOperation
+from daemon.model.configuration import Configuration
+
+log = logging.getLogger("vipcast.operations")
+
+NOT_CONFIGURED = 6
+GENERIC_ERROR = 1
+
+Finished = Callable[[RunOperation, Finish], None]
+
+
+class Operations:
+    """Runs what the executor asks for, and tells how each ended, exactly once."""
+
+    def __init__(self, runner: RunnerClient) -> None:
+        self._runner = runner
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(self, operation: RunOperation, configuration: Configuration, finished: Finished) -> None:
+        """Start `operation`; `finished` is called later, never from within this call."""
+        definition = define(configuration, operation.instance, operation.operation, operation.interval_ms)
+        task = asyncio.get_running_loop().create_task(self._run(operation, definition, finished))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, operation: RunOperation, definition: Definition | None, finished: Finished) -> None:
+        began = time.monotonic()
+        try:
+            finish = await self._outcome(operation, definition)
+        except Exception as error:  # an agent must never take the daemon with it; the plan treats it as a failure
+            log.exception("%s of %s broke", operation.operation, operation.instance)
+            finish = Finish(GENERIC_ERROR, "error", f"internal error: {error}", 0, "")
+        elapsed_ms = int((time.monotonic() - began) * 1000)
+        finished(operation, Finish(finish.exit_code, finish.status, finish.reason, elapsed_ms, finish.definition))
+
+    async def _outcome(self, operation: RunOperation, definition: Definition | None) -> Finish:
+        if definition is None:
+            return Finish(
+                NOT_CONFIGURED, "error", f"{operation.instance} is not in the configuration any more", 0, ""
+            )
+        if definition.agent in ADDRESS_AGENTS:
+            exit_code, reason = await PlainAddress(operation.instance, definition.parameters).run(
+                operation.operation
+            )
+            return Finish(exit_code, "done", reason, 0, definition.digest)
+        ended = await self._runner.run(
+            resource=operation.instance,
+            agent=definition.agent,
+            operation=operation.operation,
+            parameters=definition.parameters,
+            environment=definition.environment,
+            timeout_ms=operation.timeout_ms or definition.timeout_ms,
+        )
+        return Finish(ended.exit_code, ended.status, ended.reason, ended.duration_ms, definition.digest)
