@@ -1,8 +1,8 @@
 """The executor: compares the replicated state with what this node has done, and says what is left to do.
 
-Sans I/O.  The shell (`daemon.node`) calls `state_changed` after entries were applied, carries out `take()`, and
-reports back with `kernel_did`, `flows_left` and `finished`.  Everything here may be thrown away and rebuilt from the
-state: a restarted daemon starts with an empty executor.
+Sans I/O.  The shell (`daemon.node`) carries out what `take` returns after each change, and reports back with
+`kernel_did`, `flows_left` and `finished`.  Everything here may be thrown away and rebuilt from the state: a restarted
+daemon starts with an empty executor.
 """
 
 from __future__ import annotations

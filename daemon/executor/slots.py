@@ -2,7 +2,7 @@
 
 Theory of operation.  The state says for each slot who holds it, who succeeds, in which phase and under which
 generation (LEASES.md, 22 to 28).  This node wants of its kernel what `State.wishes` says, less what the *latch*
-forbids: having closed for a generation it never reopens under it, whatever an older applied state may say (rule 26).
+forbids: having closed for a generation it never reopens under it, whatever an older applied state says (rule 26).
 What the kernel has done is reported until the state shows that it knows; nothing is remembered that the state could
 tell.
 
