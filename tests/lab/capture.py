@@ -68,9 +68,9 @@ class Captured:
 
     def scapy(self) -> Any:
         """The same, dissected by scapy (whose import takes a second)."""
-        from scapy.layers.l2 import Ether  # noqa: PLC0415
+        from scapy import all as scapy  # noqa: PLC0415
 
-        return Ether(self.frame)
+        return scapy.Ether(self.frame)  # type: ignore[attr-defined]
 
 
 def parse_tcp(frame: bytes) -> Tcp | None:

@@ -81,9 +81,10 @@ class Host:
         """Wait (bounded) until the kernel has ended every process of the host."""
         if self._guard is None:
             return
-        self._guard.wait(10)
         for process in self._processes:
             process.awaken_wrapper()
+        self._guard.wait(10)
+        for process in self._processes:
             process.wait(5)
         self._processes.clear()
         self._guard = None

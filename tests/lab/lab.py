@@ -146,6 +146,7 @@ class Lab:
         else:
             commands.append(f"route add default via {self.address(CLIENT)}")
         host.run("ip", "-batch", "-", input="\n".join(commands) + "\n").check()
+        self.switch.await_forwarding(name)
         host.write("/etc/hostname", f"{name}\n")
         others = "".join(f"{self.address(other)} {other}\n" for other in (CLIENT, *self.names))
         host.write("/etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{others}")

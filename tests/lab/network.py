@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 
 from tests.lab.host import Host
+from tests.lab.waiting import wait_until
 
 BRIDGE = "br0"
 RULES = """
@@ -26,8 +27,8 @@ table bridge lab {{
 class Switch:
     """Ports are named like the hosts in them.
 
-    Every frame passes the bridge's forward hook once per receiver, so that each copy of a multicast frame is lost or
-    not by itself.  (Not every kernel has netem.)
+    Every frame passes the bridge's forward hook once per receiver, so that each copy of a multicast frame is lost
+    or not by itself.  (Not every kernel has netem.)
     """
 
     def __init__(self, machine: Host) -> None:
@@ -66,6 +67,12 @@ class Switch:
 
     def plug(self, name: str) -> None:
         self.links(f"link set {name} up")
+        self.await_forwarding(name)
+
+    def await_forwarding(self, name: str) -> None:
+        """A carrier is told to the bridge by the kernel's link watch, up to a second later when it flaps."""
+        state = self.machine.path(f"/sys/class/net/{name}/brport/state")
+        wait_until(lambda: state.read_text().strip() == "3", 5, f"the port of {name} forwarding")
 
     def partition(self, groups: Sequence[Iterable[str]]) -> None:
         """Members of different groups do not hear each other; who is in no group hears everyone.  () heals all."""
@@ -91,7 +98,7 @@ class Switch:
     def _write_rules(self) -> None:
         cut = ", ".join(f'"{one}" . "{other}"' for one, other in sorted(self._cut))
         percent, names = self._loss
-        chance = f"numgen random mod 100 < {percent} drop"
+        chance = f"numgen random mod 100 < {percent} drop" if percent < 100 else "drop"
         if not percent:
             loss = ""
         elif names:

@@ -34,9 +34,13 @@ class Completed:
 
 
 class HostProcess:
-    """A process of a host.  Its parent is an nsenter outside, and it dies with that (prctl(2), PR_SET_PDEATHSIG).
+    """A process of a host.
 
-    What it starts in the background lives on until the host dies.
+    Its parent is an nsenter outside, which dies with the thread that started it here, and the process with its parent
+    (prctl(2), PR_SET_PDEATHSIG): a stopped nsenter would otherwise never reap its child, and a PID namespace does
+    not end before every one of its processes is reaped.
+
+    What the process starts in the background lives on until the host dies.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class HostProcess:
         self.args = tuple(args)
         self.wrapper = subprocess.Popen(
             [
+                *("setpriv", "--pdeathsig", "KILL", "--"),
                 *("nsenter", "--target", str(init), "--mount", "--uts", "--ipc", "--net", "--pid", "--"),
                 *("setpriv", "--pdeathsig", "KILL", "--"),
                 *args,
