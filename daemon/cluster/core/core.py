@@ -1,0 +1,507 @@
+"""The cluster core: membership, elections, the replicated log and leases behind a handful of calls, without I/O.
+
+Usage, as with aioquic: feed it (`receive`, `tick`, `propose`, `persisted`, …), then perform what `ready()` returns.
+One timer, armed for `deadline_ns()`, is all that the shell needs.
+
+Every `now_ns` is CLOCK_BOOTTIME of this host, never falling, and **read after** what it is given along with has
+happened: a stamp from before a datagram was received would date a promise before the round that it answers, and a
+SIGSTOP between the two would let the promise run out while the leader still leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from daemon.cluster.core.effects import (
+    Admitted,
+    BecameLeader,
+    CoreStatus,
+    DeclaredLost,
+    DiskRefused,
+    FollowsLeader,
+    LostLeadership,
+    PeerHeard,
+    PeerSilent,
+    PeerStatus,
+    ProposalCommitted,
+    Ready,
+    Refused,
+    Role,
+    Saved,
+    WasLate,
+)
+from daemon.cluster.core.elections import FAR_NS, Elections
+from daemon.cluster.core.follower import Follower
+from daemon.cluster.core.leader import Leader
+from daemon.cluster.core.proposals import Proposals
+from daemon.cluster.core.replica import Randomness, Replica
+from daemon.cluster.messages import (
+    Append,
+    AppendAnswer,
+    Grant,
+    Heartbeat,
+    Message,
+    PreVote,
+    PreVoteAnswer,
+    Propose,
+    Reject,
+    Transfer,
+    Vote,
+    VoteAnswer,
+)
+from daemon.cluster.records import Admit, LogEntry, Lost, Request
+from daemon.cluster.timers import Timers
+
+
+class Core:
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[str],
+        timers: Timers,
+        incarnation: int,
+        kernel_boot_id: str,
+        saved: Saved,
+        now_ns: int,
+        random: Randomness,
+    ) -> None:
+        """`members`, the same list on every node: all vote, and a member's rank is its place in it.
+
+        `incarnation` rises with every start of the process.  Raises ValueError for a name that is no member, members
+        that repeat, unsound timers or a damaged log.
+        """
+        if name not in members or len(set(members)) != len(members):
+            raise ValueError(f"{name!r} must occur in the list of nodes, and nobody twice: {', '.join(members)}")
+        if findings := timers.findings():
+            raise ValueError("; ".join(findings))
+        self.replica = Replica(name, members, timers, incarnation, kernel_boot_id, saved, now_ns, random)
+        self.elections = Elections(self.replica)
+        self.follower = Follower(self.replica)
+        self.leader: Leader | None = None
+        self.proposals = Proposals(repeat_ns=2 * timers.heartbeat_ns)
+        self._next_heartbeat_ns = now_ns
+        self._heartbeat_soon = False
+        self._now_ns = now_ns
+        self._expected_ns = FAR_NS
+        """when the shell was last told to call `tick`"""
+        self._namesakes: set[int] = set()
+        self._handlers: dict[type[Message], Callable[..., None]] = {
+            Append: self._on_append,
+            AppendAnswer: self._on_append_answer,
+            Reject: self._on_reject,
+            PreVote: self.elections.on_pre_vote,
+            PreVoteAnswer: self.elections.on_pre_vote_answer,
+            Vote: self._on_vote,
+            VoteAnswer: self._on_vote_answer,
+            Transfer: self.elections.on_transfer,
+            Grant: self._on_grant,
+            Propose: self._on_propose,
+        }
+
+    @property
+    def wall_ms(self) -> int:
+        """Wall clock, milliseconds since 1970, that entries are stamped with.  Set it before each call."""
+        return self.replica.wall_ms
+
+    @wall_ms.setter
+    def wall_ms(self, wall_ms: int) -> None:
+        self.replica.wall_ms = wall_ms
+
+    # --- what happens
+
+    def receive(self, sender: str, message: Message, now_ns: int) -> None:
+        """A message whose seal says that `sender` sent it; `now_ns` was read after it had arrived.
+
+        Heartbeats are always looked at; anything else only from a peer that has heard this very process
+        (`membership`), so that recordings of former processes change nothing.
+        """
+        self._now_ns = now_ns
+        if sender == self.replica.name:
+            self._on_namesake(message)
+            return
+        peer = self.replica.membership.peers.get(sender)
+        if peer is None:
+            self.replica.report(
+                Refused(type(message).__name__, sender, "it is not in this cluster's list of nodes")
+            )
+            return
+        if isinstance(message, Heartbeat):
+            self._on_heartbeat(sender, message, now_ns)
+        elif peer.fresh:
+            self._handlers[type(message)](sender, message, now_ns)
+        self._settle(now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Time has passed.  Call at `deadline_ns()`; earlier does no harm, later is noticed (`lateness`)."""
+        late_ns = now_ns - self._expected_ns
+        self._now_ns = now_ns
+        if late_ns > self.replica.timers.heartbeat_ns:
+            self.lateness(late_ns, now_ns)
+        self._expected_ns = FAR_NS
+        self.replica.disk.retry_if_due(now_ns)
+        if now_ns >= self._next_heartbeat_ns:
+            self._send_heartbeat(now_ns)
+        if now_ns >= self.replica.doubt_until_ns:
+            for peer in self.replica.membership.newly_silent(now_ns):
+                self.replica.report(PeerSilent(peer.name, now_ns - (peer.heard_ns or 0)))
+        if self.leader is not None:
+            self._tick_leader(self.leader, now_ns)
+        else:
+            self.elections.tick(now_ns)
+        self._settle(now_ns)
+
+    def propose(self, body: bytes, now_ns: int) -> int:
+        """Ask for `body` to be appended to the log; returns its ticket.
+
+        It is repeated until it is seen committed (`ProposalCommitted`) or abandoned, and may be appended more than
+        once.  Raises TooMuchProposedError.
+        """
+        self._now_ns = now_ns
+        ticket = self.proposals.add(body, now_ns)
+        self._settle(now_ns)
+        return ticket
+
+    def abandon(self, ticket: int) -> None:
+        """Repeat a proposal no more; it may have been appended all the same."""
+        self.proposals.drop(ticket)
+
+    def persisted(self, receipt: int, now_ns: int) -> None:
+        """The transaction `receipt` is on disk, fsync included."""
+        self._now_ns = now_ns
+        if self.replica.disk.done(receipt):
+            self.elections.on_stable()
+            self._settle(now_ns)
+            if self.leader is None:
+                self.follower.on_stable()
+
+    def persist_failed(self, receipt: int, reason: str, now_ns: int) -> None:
+        """The disk refused (full, read-only): nothing of `receipt` was written.  It is tried again after a while.
+
+        Rule 9: a leader abdicates.  Until the disk takes something, this node neither stands nor votes.
+        """
+        self._now_ns = now_ns
+        if self.replica.disk.failed(receipt, now_ns):
+            retry_at_ns = self.replica.disk.retry_at_ns or now_ns
+            self.replica.report(DiskRefused(reason, retry_at_ns - now_ns))
+            self._abdicate(f"its disk refused: {reason}", now_ns)
+
+    def enforced(self, epoch: int, now_ns: int) -> None:
+        """My kernel holds what the state said when my admission `epoch` was applied (rule 19).
+
+        "Applied" is not enough: a process that comes back with slots of its former life still open in its kernel
+        must not renew the lease under which they are open.
+        """
+        self._now_ns = now_ns
+        if epoch > self.replica.enforced_epoch:
+            self.replica.enforced_epoch = epoch
+            self._heartbeat_soon = True
+            self._settle(now_ns)
+
+    def lateness(self, late_ns: int, now_ns: int) -> None:
+        """The loop was not scheduled for `late_ns`: what looks like silence of others may wait in our own sockets."""
+        self._now_ns = now_ns
+        timers = self.replica.timers
+        if late_ns >= timers.heartbeat_ns:
+            self.replica.report(WasLate(late_ns))
+            doubt_until_ns = now_ns + timers.heartbeat_ns + timers.election_step_ns
+            self.replica.doubt_until_ns = max(self.replica.doubt_until_ns, doubt_until_ns)
+
+    def transfer(self, to: str, now_ns: int) -> bool:
+        """Hand leadership to `to`, for a planned stop; False where this node does not lead or `to` lacks entries.
+
+        Rule 10: this node's leadership is over before the transfer is sent, so it grants nothing any more in its
+        term; its own lease runs out by itself.
+        """
+        self._now_ns = now_ns
+        leader = self.leader
+        if leader is None or to not in leader.replication.progress:
+            return False
+        if leader.replication.progress[to].match < self.replica.log.last_index:
+            return False
+        self._abdicate(f"it hands over to {to}", now_ns)
+        self.replica.send(to, Transfer(leader.term))
+        return True
+
+    # --- what is to be done
+
+    def deadline_ns(self) -> int:
+        """When `tick` wants to be called, at the latest."""
+        deadlines = [self._next_heartbeat_ns]
+        if self.leader is not None:
+            deadlines.append(self.leader.deadline_ns())
+        else:
+            deadlines.append(self.elections.deadline_ns(self._now_ns))
+        if self._proposals_can_go and (due_ns := self.proposals.deadline_ns()) is not None:
+            deadlines.append(due_ns)
+        if self.replica.disk.retry_at_ns is not None:
+            deadlines.append(self.replica.disk.retry_at_ns)
+        self._expected_ns = min(deadlines)
+        return self._expected_ns
+
+    def ready(self) -> Ready:
+        """Everything to be done now; call after each of the calls above.  What must wait for an fsync is held back."""
+        replica = self.replica
+        if self.leader is not None:
+            self.leader.replication.flush()
+        ready, replica.ready = replica.ready, Ready()
+        ready.sends.extend(replica.disk.released())
+        ready.persist = replica.disk.next_transaction()
+        ready.lease_until_ns = replica.own_lease.news()
+        return ready
+
+    # --- heartbeats
+
+    def _on_heartbeat(self, sender: str, heartbeat: Heartbeat, now_ns: int) -> None:
+        membership = self.replica.membership
+        known = membership.peers[sender]
+        before, was_silent = known.incarnation, known.silent
+        peer = membership.heard(sender, heartbeat, now_ns)
+        if peer is None:
+            return
+        if was_silent or peer.incarnation != before:
+            peer.silent = False
+            self.replica.report(PeerHeard(sender, peer.incarnation))
+        if peer.incarnation != before:
+            self._heartbeat_soon = True  # it needs our echo before it trusts us
+        if self.leader is not None and peer.fresh:
+            self.leader.grants.heard(sender)
+            self.leader.grant(peer, now_ns)
+            standing = self.replica.admissions.tail.get(sender)
+            if standing is None or not standing.admitted or standing.incarnation != peer.incarnation:
+                self.leader.declare(now_ns)
+
+    def _send_heartbeat(self, now_ns: int) -> None:
+        replica = self.replica
+        heartbeat = replica.membership.next_heartbeat(replica.term, self._epoch_to_tell(), now_ns)
+        replica.send(None, heartbeat)
+        self._heartbeat_soon = False
+        self._next_heartbeat_ns = now_ns + replica.timers.heartbeat_ns
+
+    def _epoch_to_tell(self) -> int:
+        """Rule 19: what the kernel holds, not what the log says."""
+        return self.replica.enforced_epoch
+
+    def _on_namesake(self, message: Message) -> None:
+        """Our own multicast comes back, or another host bears our name."""
+        if not isinstance(message, Heartbeat) or message.incarnation == self.replica.incarnation:
+            return
+        if message.incarnation not in self._namesakes:
+            self._namesakes = {message.incarnation}
+            reason = (
+                f"another process bears this node's name (incarnation {message.incarnation}); rename one of them"
+            )
+            self.replica.report(Refused("heartbeat", self.replica.name, reason))
+
+    def _on_grant(self, _sender: str, grant: Grant, _now_ns: int) -> None:
+        replica = self.replica
+        if grant.incarnation != replica.incarnation or grant.epoch != replica.enforced_epoch:
+            return
+        stamp_ns = replica.membership.stamp_of(grant.sequence)
+        if stamp_ns is not None:
+            replica.own_lease.extend(self._lease_end_ns(stamp_ns))
+
+    def _lease_end_ns(self, stamp_ns: int) -> int:
+        """Rule 13: from the own stamp before sending; so late, repeated and queued grants are harmless."""
+        return stamp_ns + self.replica.timers.lease_ns
+
+    # --- terms and roles
+
+    def _adopt(self, term: int, why: str, now_ns: int) -> None:
+        """A higher term exists: whatever this node was, it is a follower of it."""
+        self._step_down(why, now_ns)
+        self.replica.disk.set_hard_state(term, None)
+        self.replica.leader = None
+
+    def _step_down(self, why: str, now_ns: int) -> None:
+        """The promise stays (rule 3), and so does what remains of the own lease."""
+        self.elections.step_down()
+        if self.leader is not None:
+            self.replica.report(LostLeadership(self.leader.term, why))
+            self.leader = None
+            self.replica.leader = None
+            self.proposals.repeat_now(now_ns)
+
+    def _abdicate(self, why: str, now_ns: int) -> None:
+        if self.leader is not None:
+            self._step_down(why, now_ns)
+            self.elections.rest(self.replica.promise.until_ns + self.replica.timers.lease_ns)
+
+    def _become_leader(self, now_ns: int) -> None:
+        replica = self.replica
+        expired = None if self.elections.by_transfer else self.follower.expired_leader(now_ns)
+        self.elections.role = Role.LEADER
+        replica.leader = replica.name
+        replica.report(BecameLeader(replica.term))
+        self.leader = self._new_leader(expired, now_ns)
+        self.proposals.repeat_now(now_ns)
+
+    def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
+        return Leader(self.replica, expired, now_ns)
+
+    def _tick_leader(self, leader: Leader, now_ns: int) -> None:
+        if leader.is_deposed(now_ns):
+            self._step_down("no majority answers", now_ns)
+        elif leader.commit_is_overdue(now_ns):
+            self._abdicate("its entries are not committed in time", now_ns)
+        else:
+            if now_ns >= leader.next_round_ns:
+                leader.begin_round(now_ns)
+            leader.declare(now_ns)
+
+    def _on_reject(self, sender: str, reject: Reject, now_ns: int) -> None:
+        if reject.term > self.replica.term:
+            self._adopt(reject.term, f"{sender} is in term {reject.term}", now_ns)
+
+    def _on_vote(self, sender: str, question: Vote, now_ns: int) -> None:
+        replica = self.replica
+        if question.term < replica.term:
+            replica.send(sender, Reject(replica.term))
+            return
+        if question.term > replica.term:
+            if not self.elections.would_hear(question, now_ns):
+                replica.send(sender, VoteAnswer(question.term, False))
+                return
+            self._adopt(question.term, f"{sender} stands in term {question.term}", now_ns)
+        self.elections.on_vote(sender, question, now_ns)
+
+    def _on_vote_answer(self, sender: str, answer: VoteAnswer, _now_ns: int) -> None:
+        self.elections.on_vote_answer(sender, answer)
+
+    # --- the log
+
+    def _on_append(self, sender: str, append: Append, now_ns: int) -> None:
+        replica = self.replica
+        if append.term < replica.term:
+            replica.send(sender, Reject(replica.term))
+            return
+        if append.term > replica.term:
+            self._adopt(append.term, f"{sender} leads term {append.term}", now_ns)
+        if self.leader is not None:
+            replica.report(Refused("Append", sender, f"this node leads term {append.term} itself"))
+            return
+        self.elections.step_down()
+        if replica.leader != sender:
+            replica.leader = sender
+            replica.report(FollowsLeader(sender, append.term))
+            self.proposals.repeat_now(now_ns)
+        commit = self.follower.on_append(sender, append, now_ns)
+        self._commit_to(commit, now_ns)
+
+    def _on_append_answer(self, sender: str, answer: AppendAnswer, now_ns: int) -> None:
+        if answer.term > self.replica.term:
+            self._adopt(answer.term, f"{sender} is in term {answer.term}", now_ns)
+        elif self.leader is not None and answer.term == self.replica.term:
+            led = self.leader.rounds.lead(now_ns)
+            self.leader.answered(sender, answer, now_ns)
+            self.leader.extend_own_lease(now_ns)
+            if not led:
+                self.leader.grant_all(now_ns)
+
+    def _commit_to(self, index: int, now_ns: int) -> None:
+        replica = self.replica
+        if index <= replica.commit:
+            return
+        entries = replica.log.entries(replica.commit + 1, index)
+        for entry in entries:
+            replica.admissions.commit(entry)
+            self._note_committed(entry)
+        replica.commit = index
+        replica.ready.committed.extend(entries)
+        if self.leader is not None:
+            self.leader.committed()
+            self.leader.grant_all(now_ns)
+            self.leader.declare(now_ns)
+
+    def _note_committed(self, entry: LogEntry) -> None:
+        replica, command = self.replica, entry.command
+        if isinstance(command, Request):
+            own = (command.origin, command.incarnation) == (replica.name, replica.incarnation)
+            if own and self.proposals.drop(command.ticket):
+                replica.report(ProposalCommitted(command.ticket, entry.index))
+        elif isinstance(command, Admit):
+            if (command.node, command.incarnation) == (replica.name, replica.incarnation):
+                replica.report(Admitted(entry.index))
+        elif isinstance(command, Lost) and command.node == replica.name:
+            replica.report(DeclaredLost(entry.index))
+
+    def _on_propose(self, sender: str, propose: Propose, now_ns: int) -> None:
+        if self.leader is not None:
+            for proposal in propose.proposals:
+                self.leader.append_request(sender, propose.incarnation, proposal.ticket, proposal.body, now_ns)
+
+    @property
+    def _proposals_can_go(self) -> bool:
+        return len(self.proposals) > 0 and self.replica.leader is not None
+
+    # --- after every call
+
+    def _settle(self, now_ns: int) -> None:
+        """Draw the conclusions that several causes can have."""
+        if self.elections.is_won:
+            self._become_leader(now_ns)
+        if self._proposals_can_go:
+            self._send_proposals(now_ns)
+        if self.leader is not None:
+            self._commit_to(self.leader.committable(), now_ns)
+        if self._heartbeat_soon:
+            self._send_heartbeat(now_ns)
+
+    def _send_proposals(self, now_ns: int) -> None:
+        replica = self.replica
+        while proposals := self.proposals.due(now_ns):
+            if self.leader is not None:
+                for proposal in proposals:
+                    self.leader.append_request(
+                        replica.name, replica.incarnation, proposal.ticket, proposal.body, now_ns
+                    )
+            else:
+                replica.send(replica.leader, Propose(replica.incarnation, proposals))
+
+    # --- for people
+
+    def status(self, now_ns: int) -> CoreStatus:
+        """What the control socket shows; costs microseconds and changes nothing."""
+        replica = self.replica
+        return CoreStatus(
+            name=replica.name,
+            incarnation=replica.incarnation,
+            role=self.elections.role,
+            leader=replica.leader,
+            term=replica.term,
+            last_index=replica.log.last_index,
+            commit=replica.commit,
+            applied=replica.commit - len(replica.ready.committed),
+            quorate=self._is_quorate(now_ns),
+            lease_until_ns=replica.own_lease.until_ns,
+            outstanding_proposals=len(self.proposals),
+            peers=tuple(self._peer_status(name, now_ns) for name in self._by_rank()),
+        )
+
+    def _is_quorate(self, now_ns: int) -> bool:
+        if self.leader is not None:
+            return self.leader.rounds.lead(now_ns)
+        return self.replica.leader is not None and self.follower.is_quorate(now_ns)
+
+    def _by_rank(self) -> list[str]:
+        membership = self.replica.membership
+        names = sorted(membership.peers, key=lambda name: membership.peers[name].rank)
+        names.insert(membership.rank, membership.name)
+        return names
+
+    def _peer_status(self, name: str, now_ns: int) -> PeerStatus:
+        replica = self.replica
+        standing = replica.admissions.committed.get(name)
+        peer = replica.membership.peers.get(name)
+        incarnation = replica.incarnation if peer is None else peer.incarnation if peer.ever_heard else None
+        return PeerStatus(
+            name=name,
+            rank=replica.membership.rank if peer is None else peer.rank,
+            last_heard_ns=now_ns if peer is None else peer.heard_ns,
+            live=peer is None or replica.membership.live(peer, now_ns),
+            fresh=peer is None or peer.fresh,
+            incarnation=incarnation,
+            admitted=standing is not None and standing.admitted,
+            admitted_incarnation=None if standing is None else standing.incarnation,
+            epoch=0 if standing is None else standing.epoch,
+            enforced_epoch=replica.enforced_epoch if peer is None else peer.epoch,
+        )

@@ -1,0 +1,122 @@
+"""What of hard state and log is on disk, what is on its way, and which messages wait for it.
+
+One transaction is under way at a time; what changes meanwhile goes into the next, so that a slow disk makes
+transactions bigger and not queues longer.  Term and vote change in memory at the decision and messages that reveal
+them are held here until the fsync is over (LEASES.md, rule 7): otherwise a power cut lets a voter vote twice.
+"""
+
+from __future__ import annotations
+
+from daemon.cluster.core.effects import HardState, Persist, Saved, Send
+from daemon.cluster.core.log import Log
+
+HELD_MAX = 64
+"""votes and calls for votes that wait for an fsync; the oldest are dropped, for messages may be lost anyhow"""
+
+
+class Disk:
+    def __init__(self, saved: Saved, log: Log, retry_ns: int) -> None:
+        self.log = log
+        self.hard_state = saved.hard_state
+        self.stable_index = log.last_index
+        """up to here the disk holds what the log in memory holds"""
+        self._disk_last = log.last_index
+        """highest index that the disk may hold, right or wrong"""
+        self._hard_state_stable = saved.hard_state
+        self._receipt = 0
+        self._receipt_done = 0
+        self._under_way: Persist | None = None
+        self._under_way_valid = 0
+        """up to here what is being written will still be what the log in memory holds"""
+        self._held: list[tuple[int, Send]] = []
+        self._retry_ns = retry_ns
+        self.retry_at_ns: int | None = None
+        """set while the disk refuses: no attempt before then"""
+
+    # --- what has changed in memory
+
+    def set_hard_state(self, term: int, voted_for: str | None) -> None:
+        assert term >= self.hard_state.term
+        self.hard_state = HardState(term, voted_for)
+
+    def truncated_from(self, index: int) -> None:
+        self.stable_index = min(self.stable_index, index - 1)
+        self._under_way_valid = min(self._under_way_valid, index - 1)
+
+    @property
+    def refusing(self) -> bool:
+        return self.retry_at_ns is not None
+
+    @property
+    def hard_state_is_stable(self) -> bool:
+        return self.hard_state == self._hard_state_stable
+
+    @property
+    def _dirty(self) -> bool:
+        """Whether something is neither on disk nor under way."""
+        if self._under_way is None:
+            return not self.hard_state_is_stable or self.stable_index < self.log.last_index
+        return self.hard_state != self._under_way.hard_state or self._under_way_valid < self.log.last_index
+
+    def hold(self, send: Send) -> None:
+        """Send this once everything that memory holds now is on disk."""
+        if self._dirty:
+            needed = self._receipt + 1
+        elif self._under_way is not None:
+            needed = self._under_way.receipt
+        else:
+            needed = 0
+        self._held.append((needed, send))
+        del self._held[:-HELD_MAX]
+
+    # --- the one transaction under way
+
+    def next_transaction(self) -> Persist | None:
+        if self._under_way is not None or self.refusing or not self._dirty:
+            return None
+        self._receipt += 1
+        first = self.stable_index + 1
+        self._under_way = Persist(
+            receipt=self._receipt,
+            hard_state=self.hard_state,
+            truncate_from=first if self._disk_last >= first else None,
+            entries=tuple(self.log.entries(first, self.log.last_index)),
+        )
+        self._under_way_valid = self.log.last_index
+        return self._under_way
+
+    def done(self, receipt: int) -> bool:
+        """The transaction is on disk; False for a receipt that is not the one under way."""
+        written = self._under_way
+        if written is None or written.receipt != receipt:
+            return False
+        self._under_way = None
+        self._receipt_done = receipt
+        self._hard_state_stable = written.hard_state
+        self.stable_index = self._under_way_valid
+        self._disk_last = written.entries[-1].index if written.entries else self._end_without_entries(written)
+        return True
+
+    def _end_without_entries(self, written: Persist) -> int:
+        return self._disk_last if written.truncate_from is None else written.truncate_from - 1
+
+    def failed(self, receipt: int, now_ns: int) -> bool:
+        """Nothing of the transaction was written; all of it is tried again later."""
+        if self._under_way is None or self._under_way.receipt != receipt:
+            return False
+        self._under_way = None
+        self.retry_at_ns = now_ns + self._retry_ns
+        return True
+
+    def retry_if_due(self, now_ns: int) -> None:
+        if self.retry_at_ns is not None and now_ns >= self.retry_at_ns:
+            self.retry_at_ns = None
+
+    def released(self) -> list[Send]:
+        """Messages whose fsync is over."""
+        if not self._held:
+            return []
+        clean = not self._dirty and self._under_way is None
+        free = [send for needed, send in self._held if clean or needed <= self._receipt_done]
+        self._held = [held for held in self._held if not clean and held[0] > self._receipt_done]
+        return free

@@ -1,0 +1,248 @@
+"""One leadership: everything that a leader knows beyond its log, from the election to the end of its term.
+
+A `Leader` is made when an election is won and thrown away when the node steps down; nothing of it survives into
+another term.  So an answer, a round or a grant of one term can never be counted in another (LEASES.md, rule 6).
+"""
+
+from __future__ import annotations
+
+from daemon.cluster.core import quorum
+from daemon.cluster.core.admissions import Standing
+from daemon.cluster.core.effects import Refused
+from daemon.cluster.core.grants import Grants
+from daemon.cluster.core.leases import Rounds
+from daemon.cluster.core.membership import Peer
+from daemon.cluster.core.replica import Replica
+from daemon.cluster.core.replication import Replication
+from daemon.cluster.messages import Append, AppendAnswer, Grant
+from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request
+
+CATCH_UP_ENTRIES = 64
+"""a node is admitted once it lacks no more than this: else it could not carry out the admission in time"""
+
+
+class Leader:
+    def __init__(self, replica: Replica, expired: str | None, now_ns: int) -> None:
+        """`expired` as for `Grants`: whom rule 18 allows to declare lost at once."""
+        self.replica = replica
+        self.term = replica.term
+        self.elected_ns = now_ns
+        self.rounds = Rounds(replica.name, replica.voters, replica.timers.leadership_lease_ns)
+        self.grants = Grants(replica.voters, now_ns, expired, replica.timers)
+        self.replication = Replication(
+            replica.log,
+            replica.voters - {replica.name},
+            self._make_append,
+            replica.send,
+            patience_ns=replica.timers.heartbeat_ns // 2,
+        )
+        self.next_round_ns = now_ns
+        self.quorate = False
+        """whether the leadership lease ran when this was last looked at"""
+        self._looked_ns = now_ns
+        self._appended_ns: dict[int, int] = {}
+        """index → when it was appended, of entries that are not committed yet"""
+        self._refused: set[tuple[str, int]] = set()
+        self.append(Noop(), now_ns)
+        self.begin_round(now_ns)
+
+    # --- the log
+
+    def append(self, command: Command, now_ns: int) -> LogEntry:
+        log = self.replica.log
+        stamp_ms = max(self.replica.wall_ms, log.last_stamp_ms)  # the state's only clock never runs backwards
+        entry = LogEntry(log.last_index + 1, self.term, stamp_ms, command)
+        self.replica.append(entry)
+        self._appended_ns[entry.index] = now_ns
+        return entry
+
+    def append_request(self, origin: str, incarnation: int, ticket: int, body: bytes, now_ns: int) -> None:
+        if (origin, incarnation, ticket) not in self.replica.remembered:
+            self.append(Request(origin, incarnation, ticket, body), now_ns)
+
+    def _make_append(self, first: int, count: int) -> Append:
+        log = self.replica.log
+        return Append(
+            term=self.term,
+            round=self.rounds.number,
+            prev_index=first - 1,
+            prev_term=log.term_at(first - 1) or 0,
+            entries=log.entries(first, first + count - 1),
+            commit=self.replica.commit,
+            quorate=self.quorate,
+        )
+
+    def committable(self) -> int:
+        """Up to where the log may be committed: on a majority's disks, this one included only after its fsync.
+
+        Only an entry of the own term says so; older ones are committed along with it (Raft, 5.4.2).
+        """
+        matches = self.replication.matches()
+        matches[self.replica.name] = self.replica.disk.stable_index
+        index = quorum.reached(matches, self.replica.voters) or 0
+        if index > self.replica.commit and self.replica.log.term_at(index) == self.term:
+            return index
+        return self.replica.commit
+
+    def committed(self) -> None:
+        """The commit index has moved: everybody learns it now and not with the next round."""
+        for index in [index for index in self._appended_ns if index <= self.replica.commit]:
+            del self._appended_ns[index]
+        self.replication.announce()
+
+    def has_committed_in_own_term(self) -> bool:
+        """Rule 11: before that the leader does not know what earlier terms have committed."""
+        return self.replica.log.term_at(self.replica.commit) == self.term
+
+    def commit_is_overdue(self, now_ns: int) -> bool:
+        """Rule 9: a leader that answers but cannot commit would lead for ever and achieve nothing."""
+        oldest = next(iter(self._appended_ns.values()), now_ns)
+        return now_ns - oldest > self.replica.timers.commit_bound_ns
+
+    # --- rounds
+
+    def begin_round(self, now_ns: int) -> None:
+        self.rounds.begin(now_ns)
+        self._bind_itself(now_ns)
+        self.quorate = self.rounds.lead(now_ns)
+        self.replication.announce()
+        self.next_round_ns = now_ns + self.replica.timers.heartbeat_ns
+
+    def _bind_itself(self, now_ns: int) -> None:
+        """Rule 4: else a leader that steps down could elect another while its own leadership lease still runs."""
+        self.replica.promise.renew(now_ns)
+
+    def answered(self, sender: str, answer: AppendAnswer, now_ns: int) -> None:
+        self.rounds.answered(sender, answer.round, now_ns)
+        self.replication.answered(sender, answer, now_ns)
+
+    def is_deposed(self, now_ns: int) -> bool:
+        """No majority has answered for long (check-quorum): somebody else may lead, and clients should ask there."""
+        since = self.rounds.lease_end_ns or self.elected_ns
+        return now_ns > since + 2 * self.replica.timers.promise_ns
+
+    # --- leases
+
+    def may_grant(self, now_ns: int) -> bool:
+        """Rule 11."""
+        return self.rounds.lead(now_ns) and self.has_committed_in_own_term()
+
+    def grant_all(self, now_ns: int) -> None:
+        """Grant what was heard and could not be granted before: after an election nobody waits for a heartbeat."""
+        for peer in self.replica.membership.peers.values():
+            self.grant(peer, now_ns)
+        self.extend_own_lease(now_ns)
+
+    def grant(self, peer: Peer, now_ns: int) -> None:
+        if not self.grants.is_new(peer) or not self.may_grant(now_ns):
+            return
+        if not self._is_entitled(peer) or not self.replica.membership.connected(peer, now_ns):
+            return
+        self.grants.granted(peer, now_ns)
+        grant = Grant(self.term, peer.incarnation, peer.sequence, peer.epoch)
+        self.replica.send(peer.name, grant)
+
+    def _is_entitled(self, peer: Peer) -> bool:
+        """Rules 12 and 19: admitted in the newest log, tail included, as this process, and enforced in its kernel."""
+        admissions = self.replica.admissions
+        return admissions.admitted(admissions.tail, peer.name, peer.incarnation, peer.epoch)
+
+    def extend_own_lease(self, now_ns: int) -> None:
+        """Rule 14: the leader's own lease is its leadership lease and ends with it."""
+        lease_end_ns = self.rounds.lease_end_ns
+        if lease_end_ns is not None and self.may_grant(now_ns) and self.replica.is_admitted():
+            self.replica.own_lease.extend(lease_end_ns)
+
+    # --- losses and admissions
+
+    def declare(self, now_ns: int) -> None:
+        """Append what the silence or the return of nodes asks for (rules 16 to 20)."""
+        self._looked_ns = now_ns
+        if not self.may_grant(now_ns):
+            return
+        self._declare_self(now_ns)
+        for peer in self.replica.membership.peers.values():
+            self._declare(peer, now_ns)
+
+    def _declare_self(self, now_ns: int) -> None:
+        replica = self.replica
+        standing = replica.admissions.tail.get(replica.name)
+        if standing is not None and standing.admitted and standing.incarnation == replica.incarnation:
+            return
+        self._admit_or_lose(replica.name, replica.incarnation, replica.kernel_boot_id, True, standing, now_ns)
+
+    def _declare(self, peer: Peer, now_ns: int) -> None:
+        standing = self.replica.admissions.tail.get(peer.name)
+        present = self._is_ready_to_join(peer, now_ns)
+        if standing is not None and standing.admitted and standing.incarnation == peer.incarnation:
+            if self._is_loss_due(peer.name, now_ns):
+                self._lose(peer.name, now_ns)
+            return
+        if standing is not None and present and peer.incarnation < standing.incarnation:
+            self._refuse_older_incarnation(peer, standing)
+            present = False
+        self._admit_or_lose(peer.name, peer.incarnation, peer.kernel_boot_id, present, standing, now_ns)
+
+    def _admit_or_lose(
+        self, name: str, incarnation: int, boot_id: str, present: bool, standing: Standing | None, now_ns: int
+    ) -> None:
+        """A process that the log does not know: admit it as soon as no other lease of its name can be running.
+
+        Rule 20: a new process proves that the old one is dead, not that its kernel rules are; only the same kernel
+        boot id proves that what the old one left is under the new one's control.
+        """
+        admissions = self.replica.admissions
+        if standing is not None and standing.admitted:
+            if present and self._inherits(boot_id, standing):
+                self._admit(name, incarnation, boot_id, now_ns)
+            elif self._is_loss_due(name, now_ns):
+                self._lose(name, now_ns)
+        elif present:
+            committed = admissions.committed.get(name)
+            if standing is None or (committed is not None and committed.epoch == standing.epoch):
+                self._admit(name, incarnation, boot_id, now_ns)
+
+    def _inherits(self, boot_id: str, standing: Standing) -> bool:
+        return boot_id == standing.kernel_boot_id
+
+    def _admit(self, name: str, incarnation: int, boot_id: str, now_ns: int) -> None:
+        if self.grants.may_admit(name, now_ns):
+            self.append(Admit(name, incarnation, boot_id), now_ns)
+            self.grants.admitted(name, now_ns)
+
+    def _lose(self, name: str, now_ns: int) -> None:
+        self.append(Lost(name), now_ns)
+
+    def _is_loss_due(self, name: str, now_ns: int) -> bool:
+        """Whether no lease can be running any more; a node that was itself late hears its queue out first."""
+        if name == self.grants.expired and self.replica.membership.live(
+            self.replica.membership.peers[name], now_ns
+        ):
+            return False
+        return now_ns > self.grants.loss_due_ns(name) and now_ns >= self.replica.doubt_until_ns
+
+    def _is_ready_to_join(self, peer: Peer, now_ns: int) -> bool:
+        match = self.replication.progress[peer.name].match
+        caught_up = match + CATCH_UP_ENTRIES >= self.replica.log.last_index
+        return caught_up and self.replica.membership.connected(peer, now_ns)
+
+    def _refuse_older_incarnation(self, peer: Peer, standing: Standing) -> None:
+        key = (peer.name, peer.incarnation)
+        if key not in self._refused:
+            self._refused = {key}
+            reason = (
+                f"it says that it is process {peer.incarnation}, but process {standing.incarnation} of that name was"
+                f" admitted before; its store was replaced or two hosts bear one name"
+            )
+            self.replica.report(Refused("admission", peer.name, reason))
+
+    def deadline_ns(self) -> int:
+        """When `Core.tick` has something to do for this leadership."""
+        tail = self.replica.admissions.tail
+        held = (self.grants.loss_due_ns(name) + 1 for name, standing in tail.items() if self._holds(name, standing))
+        return min([self.next_round_ns, *(due_ns for due_ns in held if due_ns > self._looked_ns)])
+
+    def _holds(self, name: str, standing: Standing) -> bool:
+        """Whether a lease of it may run that is not this very process's."""
+        own = name == self.replica.name and standing.incarnation == self.replica.incarnation
+        return standing.admitted and not own and name in self.replica.voters

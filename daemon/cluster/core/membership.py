@@ -1,0 +1,121 @@
+"""Who is heard: incarnations, sequences, freshness, silence.
+
+A peer is *fresh* once one of its heartbeats echoes this process's own incarnation: it has heard this very process.
+Only then do its other messages count.  A recording of an earlier life of the cluster can never echo an incarnation
+that did not exist yet, so replaying it changes nothing, though the seal on it is genuine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from daemon.cluster.messages import Heartbeat
+from daemon.cluster.timers import Timers
+
+SENT_MAX = 256
+"""stamps of own heartbeats that are kept at most"""
+
+
+@dataclass(slots=True)
+class Peer:
+    name: str
+    rank: int
+    incarnation: int = -1
+    """-1: never heard"""
+    sequence: int = 0
+    """newest of this incarnation"""
+    kernel_boot_id: str = ""
+    epoch: int = 0
+    """that its kernel enforces"""
+    heard_ns: int | None = None
+    fresh: bool = False
+    echoed_sequence: int = 0
+    """newest heartbeat of this process that the peer has heard"""
+    silent: bool = True
+    """as last reported"""
+
+    @property
+    def ever_heard(self) -> bool:
+        return self.heard_ns is not None
+
+
+class Membership:
+    def __init__(self, name: str, members: Sequence[str], incarnation: int, boot_id: str, timers: Timers) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.kernel_boot_id = boot_id
+        self.rank = members.index(name)
+        self.peers = {peer: Peer(peer, rank) for rank, peer in enumerate(members) if peer != name}
+        self._timers = timers
+        self._sequence = 0
+        self._sent: dict[int, int] = {}
+        """own sequence → stamp taken before it was sent; only those that can still carry a lease"""
+
+    # --- heard from others
+
+    def heard(self, sender: str, heartbeat: Heartbeat, now_ns: int) -> Peer | None:
+        """Note a heartbeat; the peer, or None where it says nothing new (an old, late or repeated one)."""
+        peer = self.peers[sender]
+        if (heartbeat.incarnation, heartbeat.sequence) <= (peer.incarnation, peer.sequence):
+            return None
+        echo_incarnation, echo_sequence = heartbeat.heard.get(self.name, (-1, 0))
+        if heartbeat.incarnation != peer.incarnation:
+            peer.echoed_sequence = 0
+        peer.incarnation = heartbeat.incarnation
+        peer.sequence = heartbeat.sequence
+        peer.kernel_boot_id = heartbeat.kernel_boot_id
+        peer.epoch = heartbeat.epoch
+        peer.heard_ns = now_ns
+        peer.fresh = echo_incarnation == self.incarnation
+        if peer.fresh and echo_sequence <= self._sequence:
+            peer.echoed_sequence = max(peer.echoed_sequence, echo_sequence)
+        return peer
+
+    def live(self, peer: Peer, now_ns: int) -> bool:
+        """Heard lately, by heartbeats that echo this process."""
+        return peer.fresh and peer.heard_ns is not None and now_ns - peer.heard_ns <= self._timers.silent_after_ns
+
+    def connected(self, peer: Peer, now_ns: int) -> bool:
+        """Live, and it hears us: a host that sends but does not receive must not be granted for ever."""
+        stamp = self._sent.get(peer.echoed_sequence)
+        if stamp is None or not self.live(peer, now_ns):
+            return False
+        return now_ns - stamp <= self._timers.silent_after_ns + self._timers.heartbeat_ns
+
+    def live_peers(self, now_ns: int) -> Iterator[Peer]:
+        return (peer for peer in self.peers.values() if self.live(peer, now_ns))
+
+    def newly_silent(self, now_ns: int) -> Iterator[Peer]:
+        """Peers that have fallen silent since the last call."""
+        for peer in self.peers.values():
+            if not peer.silent and now_ns - (peer.heard_ns or 0) > self._timers.silent_after_ns:
+                peer.silent = True
+                yield peer
+
+    # --- sent to others
+
+    def next_heartbeat(self, term: int, epoch: int, now_ns: int) -> Heartbeat:
+        """Its stamp, from before it leaves, is what a grant to it will be counted from (rule 13)."""
+        self._sequence += 1
+        self._sent[self._sequence] = now_ns
+        self._forget_useless(now_ns)
+        return Heartbeat(
+            incarnation=self.incarnation,
+            kernel_boot_id=self.kernel_boot_id,
+            sequence=self._sequence,
+            term=term,
+            epoch=epoch,
+            heard={peer.name: (peer.incarnation, peer.sequence) for peer in self.peers.values() if peer.ever_heard},
+        )
+
+    def stamp_of(self, sequence: int) -> int | None:
+        """When heartbeat `sequence` of this process was about to be sent; None once no lease can hang on it."""
+        return self._sent.get(sequence)
+
+    def _forget_useless(self, now_ns: int) -> None:
+        while self._sent:
+            oldest = next(iter(self._sent))
+            if len(self._sent) <= SENT_MAX and now_ns - self._sent[oldest] < self._timers.lease_ns:
+                return
+            del self._sent[oldest]

@@ -1,0 +1,96 @@
+"""How a leader gets its log onto the others' disks (Raft, 5.3), by multicast where they keep up.
+
+New entries leave at once, in one multicast for all who have everything before them.  A follower that misses some
+refuses with the index that it wants, and is served alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from daemon.cluster.core.log import Log
+from daemon.cluster.messages import ENTRIES_BYTES_MAX, Append, AppendAnswer
+
+
+@dataclass(slots=True)
+class Progress:
+    """Invariant: 0 <= match < next."""
+
+    match: int
+    """the follower's disk holds our log up to here"""
+    next: int
+    """what is sent next; everything before it was sent or is on its disk"""
+    resent_from: int = 0
+    resent_ns: int = 0
+
+
+class Replication:
+    def __init__(
+        self,
+        log: Log,
+        peers: Iterable[str],
+        make_append: Callable[[int, int], Append],
+        send: Callable[[str | None, Append], None],
+        patience_ns: int,
+    ) -> None:
+        """`make_append(first, count)` is an Append with `count` entries from `first` on."""
+        self._log = log
+        self._make_append = make_append
+        self._send = send
+        self._patience_ns = patience_ns
+        self.progress = {peer: Progress(match=0, next=log.last_index + 1) for peer in peers}
+        self._front = log.last_index + 1
+        """entries from here on were in no multicast yet"""
+        self._announce = False
+
+    def announce(self) -> None:
+        """Multicast round and commit index with the next `flush`, entries or not."""
+        self._announce = True
+
+    def flush(self) -> None:
+        """Multicast what is new since the last call, in as many Appends as the byte limit asks for."""
+        while self._front <= self._log.last_index:
+            count = len(self._log.chunk(self._front, ENTRIES_BYTES_MAX))
+            self._send(None, self._make_append(self._front, count))
+            for progress in self.progress.values():
+                if progress.next == self._front:
+                    progress.next = self._front + count
+            self._front += count
+            self._announce = False
+        if self._announce:
+            self._announce = False
+            self._send(None, self._make_append(self._front, 0))
+
+    def answered(self, peer: str, answer: AppendAnswer, now_ns: int) -> bool:
+        """Take a follower's answer; True when its disk now holds more of our log."""
+        progress = self.progress[peer]
+        if answer.want:
+            self._resend(peer, progress, answer.want, now_ns)
+            return False
+        if answer.match <= progress.match or answer.match > self._log.last_index:
+            return False
+        progress.match = answer.match
+        progress.next = max(progress.next, progress.match + 1)
+        if progress.next < self._front:  # catching up: the next piece
+            self._send_entries(peer, progress)
+        return True
+
+    def _resend(self, peer: str, progress: Progress, want: int, now_ns: int) -> None:
+        """The same wish within `patience` is an answer to something that was sent before the resend."""
+        if not 0 < want <= self._log.last_index:
+            return
+        if want == progress.resent_from and now_ns - progress.resent_ns < self._patience_ns:
+            return
+        progress.resent_from, progress.resent_ns = want, now_ns
+        progress.next = want
+        self._send_entries(peer, progress)
+        progress.next = max(progress.next, progress.match + 1)
+
+    def _send_entries(self, peer: str, progress: Progress) -> None:
+        count = len(self._log.chunk(progress.next, ENTRIES_BYTES_MAX))
+        self._send(peer, self._make_append(progress.next, count))
+        progress.next += count
+
+    def matches(self) -> dict[str, int]:
+        return {peer: progress.match for peer, progress in self.progress.items()}
