@@ -1,14 +1,79 @@
-# vipcast: `make demo` and `make test` do all the set-up that they need, as root on Debian 12.
-PYTHON := /usr/bin/python3
-VENV   := .venv
-BIN    := $(VENV)/bin
+# vipcast.  `make demo` and `make test` do all the set-up that they need, as root on Debian 12.
+PYTHON  := /usr/bin/python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+DESTDIR :=
+LIBDIR  := /usr/lib/vipcast
+UNITDIR := /usr/lib/systemd/system
 
-.PHONY: demo test bench lint fmt lab-shell clean setup lock
+.PHONY: demo test bench lint fmt sim lab-shell lab-down install clean setup root
 
 setup: $(VENV)/.ready
 
+# The environment lives in this tree; two makes at once wait for each other.
 $(VENV)/.ready: pyproject.toml requirements/dev.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@tests/lab/provision.sh demo
+	@echo "Preparing $(VENV)"
+	@mkdir -p $(VENV) && exec 9>$(VENV)/.lock && flock 9 && \
+	 { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
+	 $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt && \
+	 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+	 touch $@
+
+root:
+	@test "$$(id -u)" = 0 || { echo "Network namespaces need root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+
+demo: root setup ## the nine steps on four lab hosts; KEEP=1 leaves them up
+	@tests/lab/provision.sh demo
+	@$(BIN)/python -m tests.lab.demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: root setup ## everything that .ci/run checks
+	@tests/lab/provision.sh test
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest
+
+bench: root setup ## measurements, as ratios; RUNS=10
+	@tests/lab/provision.sh bench
+	@$(BIN)/python -m bench --runs $(or $(RUNS),10) $(BENCH)
+
+sim: setup ## the deterministic simulation alone
+	$(BIN)/pytest tests/simulation
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests bench
+	$(BIN)/lint-imports
+
+fmt: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab-shell: root setup ## a shell in a lab host: HOST=a1
+	@tests/lab/provision.sh demo
+	@$(BIN)/python -m tests.lab.shell $(or $(HOST),a1)
+
+lab-down: root setup ## end the laboratories that KEEP=1 left
+	@$(BIN)/python -m tests.lab.down
+
+install: ## under DESTDIR: programs, agents and systemd units; nothing is started
+	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)/usr/bin $(DESTDIR)/usr/sbin $(DESTDIR)$(UNITDIR)
+	$(PYTHON) -m venv $(DESTDIR)$(LIBDIR)/.build
+	$(DESTDIR)$(LIBDIR)/.build/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+	    --upgrade --target $(DESTDIR)$(LIBDIR) -r requirements/runtime.txt
+	rm -rf $(DESTDIR)$(LIBDIR)/.build
+	cp -r daemon datapath agents $(DESTDIR)$(LIBDIR)/
+	find $(DESTDIR)$(LIBDIR) -name __pycache__ -prune -exec rm -rf {} +
+	printf '%s\n' '#!/usr/bin/python3 -sE' 'import sys' 'sys.path.insert(0, "$(LIBDIR)")' \
+	    'from daemon.cli.main import main' 'sys.exit(main())' >$(DESTDIR)/usr/bin/vipcast
+	printf '%s\n' '#!/usr/bin/python3 -sE' 'import sys' 'sys.path.insert(0, "$(LIBDIR)")' \
+	    'from daemon.main import main' 'sys.exit(main())' >$(DESTDIR)/usr/sbin/vipcastd
+	printf '%s\n' '#!/usr/bin/python3 -sE' 'import sys' 'sys.path.insert(0, "$(LIBDIR)")' \
+	    'from agents.runner import main' 'sys.exit(main())' >$(DESTDIR)/usr/sbin/vipcast-runner
+	chmod 755 $(DESTDIR)/usr/bin/vipcast $(DESTDIR)/usr/sbin/vipcastd $(DESTDIR)/usr/sbin/vipcast-runner
+	install -m 644 systemd/*.service $(DESTDIR)$(UNITDIR)/
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -37,8 +37,8 @@ class HostProcess:
     """A process of a host.
 
     Its parent is an nsenter outside, which dies with the thread that started it here, and the process with its parent
-    (prctl(2), PR_SET_PDEATHSIG): a stopped nsenter would otherwise never reap its child, and a PID namespace does
-    not end before every one of its processes is reaped.
+    (prctl(2), PR_SET_PDEATHSIG): a stopped nsenter would otherwise never reap its child, and a PID namespace
+    does not end before every one of its processes is reaped.
 
     What the process starts in the background lives on until the host dies.
     """
