@@ -70,6 +70,17 @@ class View:
     """address → nodes on which it is up (slots may be closed there): what an order after it waits for"""
     quorate: bool = True
     now_ms: int = 0
+    defaults: dict[str, str] = field(default_factory=dict)
+    """cluster properties whose default differs from Pacemaker's: a living vipcast cluster proves by leases that a
+    lost node serves nothing, so there `stonith-enabled` is false unless it is set"""
+
+
+BY_SLOTS = frozenset({"address-up", "address-release"})
+"""Operations in a plan that nobody runs: the datapath does them by following the slots' state.
+
+They stand in a plan so that what waits for them can say so: a start for the address to be up on its host
+(`address-up`), a stop for the slots to have moved away (`address-release`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,10 @@ class Plan:
     """what could not be planned and why, a sentence each"""
 
     def runnable(self, node: str) -> tuple[Action, ...]:
-        """Actions of `node` that wait for nothing any more."""
+        """Actions of `node` that wait for nothing any more, without those that the datapath does by itself."""
         keys = {action.key for action in self.actions}
-        return tuple(a for a in self.actions if a.node == node and not keys.intersection(a.after))
+        return tuple(
+            a
+            for a in self.actions
+            if a.node == node and a.operation not in BY_SLOTS and not keys.intersection(a.after)
+        )

@@ -1,0 +1,217 @@
+"""Which operations each unit needs to get from where it is to where it shall be."""
+
+from __future__ import annotations
+
+from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.graph import Graph, Op
+from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
+
+DOWN = {Role.PROMOTED: Role.UNPROMOTED, Role.UNPROMOTED: Role.STOPPED, Role.STARTED: Role.STOPPED}
+
+
+class ActionBuilder:
+    def __init__(self, cluster: Cluster, graph: Graph) -> None:
+        self.cluster = cluster
+        self.graph = graph
+
+    def build_all(self) -> None:
+        for unit in self.cluster.units:
+            self.build(unit)
+
+    def build(self, unit: Unit) -> None:
+        if isinstance(unit, Instance):
+            self._instance(unit)
+        elif isinstance(unit, GroupUnit):
+            for member in unit.members:
+                self._instance(member)
+            promotable = isinstance(unit.top, CloneUnit) and unit.top.promotable
+            for task in _points(promotable):
+                self._pseudo(unit, task, optional=True, runnable=True)
+        elif isinstance(unit, CloneUnit):
+            self._clone(unit)
+
+    # ---- collectives
+
+    def _pseudo(self, unit: Unit, task: str, optional: bool, runnable: bool) -> Op:
+        op = self.graph.op(unit, task, None)
+        op.pseudo, op.optional, op.runnable = True, optional, runnable
+        return op
+
+    def _clone(self, clone: CloneUnit) -> None:
+        if clone.address is not None:
+            for task in ("start", "running", "stop", "stopped"):
+                self._pseudo(clone, task, optional=True, runnable=True)
+            return
+        for copy in clone.copies:
+            self.build(copy)
+        instances = list(clone.instances())
+        starting = any(op.due for i in instances for op in self.graph.of(i, "start"))
+        stopping = any(
+            not op.optional and (op.runnable or op.pseudo) for i in instances for op in self.graph.of(i, "stop")
+        )
+        active = any(i.running_on for i in instances)
+        self._pseudo(clone, "start", optional=not starting, runnable=True)
+        self._pseudo(clone, "running", optional=not starting, runnable=active or starting)
+        self._pseudo(clone, "stop", optional=not stopping, runnable=True)
+        self._pseudo(clone, "stopped", optional=not stopping, runnable=True)
+        if clone.promotable:
+            demoting = any(op.due for i in instances for op in self.graph.of(i, "demote"))
+            promoting = any(op.due for i in instances for op in self.graph.of(i, "promote"))
+            for task, needed in (("demote", demoting), ("promote", promoting)):
+                self._pseudo(clone, task, optional=not needed, runnable=True)
+                self._pseudo(clone, f"{task}d" if task == "promote" else "demoted", optional=not needed, runnable=True)
+            self.graph.op(clone, "promoted", None).runnable = promoting or any(
+                i.role == Role.PROMOTED for i in instances
+            )
+
+    # ---- one instance
+
+    def _instance(self, instance: Instance) -> None:
+        if instance.next_role == Role.UNKNOWN:
+            instance.next_role = Role.STOPPED if instance.assigned is None else Role.STARTED
+        if instance.orphan and instance.config is None and not instance.running_on:
+            return
+        current, target = instance.current, instance.assigned
+        moving = (
+            current is not None
+            and target is not None
+            and current != target
+            and instance.next_role >= Role.STARTED
+        )
+        need_stop, need_promote = moving, False
+        skip: set[str] = set()
+        if self._multiply_active(instance):
+            if instance.multiple_active not in {"block", "stop_only"}:
+                need_stop = True
+            if instance.multiple_active == "stop_unexpected" and target in instance.running_on:
+                assert target is not None
+                skip = {target}
+        if instance.start_pending and target is not None:
+            self._start(instance, target, optional=True)
+        if not moving:
+            if instance.failed:
+                if instance.stop_if_failed:
+                    need_stop = True
+                elif instance.next_role == Role.PROMOTED:
+                    need_promote = True
+            elif instance.blocked:
+                need_stop = True
+            elif instance.role > Role.STARTED and current is not None and target is not None:
+                start = self._start(instance, target, optional=True)
+                need_stop = need_stop or not start.optional
+        role = self._restart(instance, need_stop, need_promote, skip)
+        self._transition(instance, role)
+
+    def _multiply_active(self, instance: Instance) -> bool:
+        hosts = self.cluster.hosts
+        if instance.requires in {"fencing", "unfencing"}:
+            return len(instance.running_on) > 1
+        return sum(hosts[h].online and not hosts[h].unclean for h in instance.running_on) > 1
+
+    def _restart(self, instance: Instance, need_stop: bool, need_promote: bool, skip: set[str]) -> Role:
+        """Down to stopped and up again to the present role; optional unless something demands it."""
+        role = instance.role
+        while role > Role.STOPPED:
+            if role == Role.PROMOTED:
+                for host in instance.running_on:
+                    if host not in skip:
+                        self._demote(instance, host, not need_stop)
+            else:
+                for host in instance.running_on:
+                    if host not in skip:
+                        self._stop(instance, host, not need_stop)
+            role = DOWN[role]
+        role = max(role, Role.STOPPED)
+        if instance.role > instance.next_role or instance.blocked:
+            return instance.role
+        while role < instance.role and instance.assigned is not None:
+            if role == Role.STOPPED:
+                start = self._start(instance, instance.assigned, not need_stop)
+                start.pseudo = start.pseudo or instance.assigned in skip
+                role = Role.STARTED if instance.role == Role.STARTED else Role.UNPROMOTED
+            else:
+                self._promote(instance, instance.assigned, not (need_stop or need_promote))
+                role = Role.PROMOTED
+        return instance.role
+
+    def _transition(self, instance: Instance, role: Role) -> None:
+        """From the present role to the wanted one."""
+        wanted = instance.next_role
+        if role == Role.UNKNOWN:
+            role = Role.STOPPED
+        if role > wanted:
+            if role == Role.PROMOTED:
+                for host in instance.running_on:
+                    self._demote(instance, host, optional=False)
+                role = Role.UNPROMOTED
+            if wanted == Role.STOPPED:
+                for host in instance.running_on:
+                    self._stop(instance, host, optional=False)
+            return
+        target = instance.assigned
+        if role == Role.STOPPED and wanted > Role.STOPPED and target is not None:
+            self._start(instance, target, optional=False)
+            role = Role.UNPROMOTED if wanted > Role.STARTED else Role.STARTED
+        if role < wanted == Role.PROMOTED and target is not None:
+            self._promote(instance, target, optional=False)
+
+    # ---- operations
+
+    def _new(self, instance: Instance, task: str, host: str, optional: bool) -> Op:
+        op = self.graph.op(instance, task, host)
+        if not instance.managed:
+            op.optional = True
+        elif not optional:
+            op.optional = False
+        self._runnable(instance, op)
+        return op
+
+    def _runnable(self, instance: Instance, op: Op) -> None:
+        """A host must be up; what brings something up needs quorum, or whatever no-quorum-policy grants."""
+        assert op.host is not None
+        host = self.cluster.hosts[op.host]
+        if op.pseudo:
+            return
+        if not host.online:
+            op.runnable, op.waits = False, f"{host.name} is offline"
+            if instance.managed and op.task == "stop" and not host.unclean:
+                from daemon.scheduler.history import fence
+
+                fence(self.cluster, host, f"{instance.id} cannot be stopped there")
+            return
+        if host.pending:
+            op.runnable, op.waits = False, f"{host.name} is not ready yet"
+            return
+        needs = instance.requires if op.task in {"start", "promote"} else "nothing"
+        op.needs = "fencing" if needs == "unfencing" else needs
+        if needs == "nothing" or self.cluster.quorate:
+            return
+        policy = self.cluster.options.no_quorum
+        if policy in {"stop", "suicide"} or (policy == "demote" and False):
+            op.runnable, op.waits = False, "no quorum"
+        elif policy == "freeze" and (not instance.running_on or instance.next_role > instance.role):
+            op.runnable, op.waits = False, "no quorum, and no-quorum-policy is freeze"
+
+    def _stop(self, instance: Instance, host: str, optional: bool) -> Op:
+        op = self._new(instance, "stop", host, optional)
+        if not instance.managed:
+            op.runnable, op.waits = False, f"{instance.name} is not managed"
+        return op
+
+    def _start(self, instance: Instance, host: str, optional: bool) -> Op:
+        op = self._new(instance, "start", host, True)
+        if op.runnable and not optional and instance.managed:
+            op.optional = False
+        return op
+
+    def _promote(self, instance: Instance, host: str, optional: bool) -> None:
+        if all(op.runnable for op in self.graph.of(instance, "start", host)):
+            self._new(instance, "promote", host, optional)
+
+    def _demote(self, instance: Instance, host: str, optional: bool) -> None:
+        self._new(instance, "demote", host, optional)
+
+
+def _points(promotable: bool) -> list[str]:
+    points = ["start", "running", "stop", "stopped"]
+    return [*points, "promote", "promoted", "demote", "demoted"] if promotable else points

@@ -1,0 +1,198 @@
+"""The plan that comes out of a settled graph: placements, actions with what they wait for, monitors, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from daemon.model.configuration import Order
+from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.graph import Graph, Op, Relation
+from daemon.scheduler.operations import recurring_of
+from daemon.scheduler.reasons import reasons
+from daemon.scheduler.units import CloneUnit, Instance, Role, Unit
+from daemon.scheduler.view import Action, Plan, Recurring
+
+EXECUTED = frozenset({"start", "stop", "promote", "demote", "monitor", "fence"})
+
+
+def answer(cluster: Cluster, graph: Graph) -> Plan:
+    placement: dict[str, tuple[str, ...]] = {}
+    promoted: dict[str, tuple[str, ...]] = {}
+    for instance in cluster.instances():
+        hosts = placement.get(instance.name, ())
+        if instance.assigned is not None and instance.next_role > Role.STOPPED:
+            hosts = (*hosts, instance.assigned)
+            if instance.next_role == Role.PROMOTED:
+                promoted[instance.name] = (*promoted.get(instance.name, ()), instance.assigned)
+        placement[instance.name] = tuple(sorted(set(hosts)))
+    slots: dict[str, dict[int, str]] = {}
+    for unit in cluster.units:
+        if isinstance(unit, CloneUnit) and unit.address is not None:
+            slots[unit.address] = dict(unit.slot_owners)
+            for slot in range(unit.clone_max):
+                owner = unit.slot_owners.get(slot)
+                placement[f"{unit.address}:{slot}"] = (owner,) if owner is not None else ()
+    return Plan(
+        dict(sorted(placement.items())),
+        dict(sorted(promoted.items())),
+        slots,
+        tuple(_actions(cluster, graph)),
+        tuple(_recurring(cluster)),
+        tuple(reasons(cluster, graph)),
+        tuple(dict.fromkeys(cluster.findings)),
+    )
+
+
+# ---- actions
+
+
+def key_of(op: Op) -> str:
+    """`web_start_0@a1`, `fence@a1`."""
+    if isinstance(op.unit, Instance):
+        return f"{op.unit.name}_{op.task}_0@{op.host}"
+    return op.key
+
+
+def _actions(cluster: Cluster, graph: Graph) -> list[Action]:
+    due = [op for op in graph.due() if not op.pseudo and op.task in EXECUTED and op.host is not None]
+    waits = {key_of(op): {key_of(first) for first in _before(op)} for op in due}
+    extra: dict[str, Action] = {}
+    for op in due:
+        for needed in _address_waits(cluster, op):
+            extra[needed.key] = needed
+            waits[key_of(op)].add(needed.key)
+    _break_circles(cluster, waits)
+    found: dict[str, Action] = {}
+    for op in due:
+        key = key_of(op)
+        assert op.host is not None
+        instance = op.unit.name if isinstance(op.unit, Instance) else op.host
+        after = tuple(sorted(waits[key] - {key}))
+        found[key] = Action(key, op.host, instance, op.task, 0, after, op.reason or op.because)
+    return [found[key] for key in sorted(found)] + [extra[key] for key in sorted(extra)]
+
+
+def _before(op: Op) -> Iterator[Op]:
+    """The real operations that have to be done before, seen through points of order."""
+    seen: set[int] = {id(op)}
+    stack = [op]
+    while stack:
+        then = stack.pop()
+        for edge in then.before:
+            first = edge.first
+            if id(first) in seen or not _binds(edge.relation, first, op):
+                continue
+            seen.add(id(first))
+            if first.pseudo or first.task not in EXECUTED:
+                stack.append(first)
+            elif first.due:
+                yield first
+
+
+def _binds(relation: Relation, first: Op, then: Op) -> bool:
+    if relation == Relation.NONE:
+        return False
+    if relation == Relation.SAME_HOST_REQUIRED:
+        return first.host == then.host
+    return True
+
+
+def _break_circles(cluster: Cluster, waits: dict[str, set[str]]) -> None:
+    """Nothing may wait for itself: where orders contradict each other, the first by name goes ahead, and it is said."""
+    left = {key: {w for w in after if w in waits} for key, after in waits.items()}
+    while left:
+        ready = [key for key, after in left.items() if not after]
+        if not ready:
+            victim = min(left)
+            cluster.findings.append(f"Orders go in a circle at {victim}: it does not wait for {sorted(left[victim])}")
+            waits[victim] -= left[victim]
+            ready = [victim]
+        for key in ready:
+            del left[key]
+        gone = set(ready)
+        for after in left.values():
+            after -= gone
+
+
+# ---- what waits for slots
+
+
+def _address_waits(cluster: Cluster, op: Op) -> Iterator[Action]:
+    """Starts wait until the address is up on their host; stops until the slots that leave the host have left."""
+    if not isinstance(op.unit, Instance) or op.host is None:
+        return
+    for clone in _addresses_before(cluster, op.unit):
+        address = clone.address
+        assert address is not None
+        view = cluster.view
+        if op.task == "start" and op.host not in view.ready.get(address, frozenset()):
+            if op.host in clone.slot_hosts:
+                yield Action(
+                    f"{address}_address-up_0@{op.host}", op.host, address, "address-up", reason="the address is to serve there"
+                )
+        if op.task == "stop" and op.unit.assigned != op.host and not op.unit.failed:
+            owners = view.slots[address].owners
+            leaving = [
+                slot
+                for slot, owner in sorted(owners.items())
+                if owner == op.host and clone.slot_owners.get(slot, owner) != owner
+            ]
+            if leaving:
+                yield Action(
+                    f"{address}_address-release_0@{op.host}",
+                    op.host,
+                    address,
+                    "address-release",
+                    reason=f"slots {', '.join(map(str, leaving))} move away first",
+                )
+
+
+def _addresses_before(cluster: Cluster, instance: Instance) -> list[CloneUnit]:
+    """Slot-driven addresses that the instance is ordered after, or has to be with."""
+    chain: list[Unit] = [instance]
+    while chain[-1].parent is not None:
+        chain.append(chain[-1].parent)
+    if isinstance(chain[-1], CloneUnit | Unit) and isinstance(instance.parent, Unit):
+        chain.extend(m for m in getattr(instance.parent, "members", []) if m is not instance)
+    names = {unit.id for unit in chain} | {instance.name, instance.id.partition(":")[0]}
+    found: dict[str, CloneUnit] = {}
+    for unit in cluster.units:
+        if isinstance(unit, CloneUnit) and unit.address is not None:
+            own = {unit.id, unit.address}
+            for c in cluster.view.configuration.constraints:
+                if isinstance(c, Order) and c.first in own and c.then in names and (c.first_action or "start") == "start":
+                    if (c.order_kind or "mandatory").lower() == "mandatory":
+                        found[unit.id] = unit
+            if any(colocation.dependent in chain and colocation.score >= 1_000_000 for colocation in unit.with_this):
+                found[unit.id] = unit
+    return list(found.values())
+
+
+# ---- recurring operations
+
+
+def _recurring(cluster: Cluster) -> list[Recurring]:
+    """Monitors of everything that runs where it shall run."""
+    found: list[Recurring] = []
+    for instance in cluster.instances():
+        host = instance.assigned
+        if instance.config is None or host is None or host not in instance.running_on:
+            continue
+        if instance.next_role < Role.STARTED or instance.failed or not cluster.hosts[host].online:
+            continue
+        for settings in recurring_of(cluster, instance.config):
+            wanted = settings.role
+            promoted = instance.next_role == Role.PROMOTED
+            if wanted in (Role.STOPPED,) or (wanted == Role.PROMOTED) != promoted:
+                continue
+            found.append(
+                Recurring(
+                    host,
+                    instance.name,
+                    settings.name,
+                    settings.interval_ms,
+                    settings.timeout_ms,
+                    8 if promoted else 0,
+                )
+            )
+    return sorted(found, key=lambda r: (r.node, r.instance, r.operation, r.interval_ms))
