@@ -56,17 +56,17 @@ class Access:
     writer_gid: int | None
     reader_gid: int | None
 
+    @classmethod
+    def of_this_host(cls) -> Access:
+        """The rule of the module's head, with this host's numbers."""
+        return cls(frozenset((0, os.geteuid())), _gid_of(WRITERS), _gid_of(READERS))
+
     def right_of(self, peer: Peer) -> Right:
         if peer.uid in self.writer_uids or self.writer_gid in peer.groups:
             return Right.WRITE
         if self.reader_gid in peer.groups:
             return Right.READ
         return Right.NONE
-
-
-def access_of_this_host() -> Access:
-    """The rule of the module's head, with this host's numbers."""
-    return Access(frozenset((0, os.geteuid())), _gid_of(WRITERS), _gid_of(READERS))
 
 
 def _gid_of(group: str) -> int | None:

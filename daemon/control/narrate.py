@@ -5,29 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
+from daemon.control.exitcodes import meaning_of
 from daemon.control.schema import LogLine
 from daemon.state.commands import Cleanup, Drain, Edit, Refresh, Result, Slots, StateCommand, Tick
 
-_OCF_MEANING = {
-    0: "ok",
-    1: "error",
-    2: "invalid argument",
-    3: "unimplemented feature",
-    4: "insufficient privileges",
-    5: "not installed",
-    6: "not configured",
-    7: "not running",
-    8: "promoted",
-    9: "failed (promoted)",
-}
-"""Exit codes of agents (OCF Resource Agent API 1.1, section 4)."""
-
 _decoder: msgspec.msgpack.Decoder[StateCommand] = msgspec.msgpack.Decoder(StateCommand)
-
-
-def meaning_of(exit_code: int) -> str:
-    """What an agent's exit code says, in words."""
-    return _OCF_MEANING.get(exit_code, f"exit code {exit_code}")
 
 
 def narrate(entry: LogEntry) -> LogLine:

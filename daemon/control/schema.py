@@ -74,6 +74,8 @@ class ResourceStatus(msgspec.Struct, frozen=True):
     managed: bool = True
     target_role: str = "Started"
     """`Stopped` when disabled"""
+    orphan: bool = False
+    """it runs, and is configured no more"""
     instances: tuple[InstanceStatus, ...] = ()
     members: tuple[ResourceStatus, ...] = ()
 
@@ -121,15 +123,26 @@ class FailedAction(msgspec.Struct, frozen=True):
     fail_count: int = 0
 
 
+class PendingAction(msgspec.Struct, frozen=True):
+    """Something that the plan wants done and that is not done yet."""
+
+    instance: str
+    operation: str
+    node: str
+    running: bool
+    """False: it waits for other actions"""
+
+
 class LinkStatus(msgspec.Struct, frozen=True):
-    name: str
+    """One network that heartbeats take, as the answering node sees it."""
+
+    interface: str
     group: str
     """multicast group and port"""
-    up: bool
-    peers: dict[str, int | None] = {}
-    """peer → milliseconds since it was last heard on this link; None: never"""
-    refused: int = 0
-    """datagrams that were not sealed with our key, or were seen before"""
+    trouble: str = ""
+    """why it does not work; empty: it does"""
+    counts: dict[str, int] = {}
+    """datagrams sent, received, refused …"""
 
 
 class CounterStatus(msgspec.Struct, frozen=True):
@@ -166,7 +179,10 @@ class StatusDocument(msgspec.Struct, frozen=True):
     resources: tuple[ResourceStatus, ...]
     addresses: tuple[AddressStatus, ...] = ()
     failed_actions: tuple[FailedAction, ...] = ()
+    pending_actions: tuple[PendingAction, ...] = ()
     links: tuple[LinkStatus, ...] = ()
+    refusals: dict[str, int] = {}
+    """datagrams that changed nothing, by reason: not sealed with our key, seen before …"""
     datapath: DatapathStatus = DatapathStatus()
     findings: tuple[str, ...] = ()
     """what the scheduler could not plan, a sentence each"""
@@ -315,7 +331,8 @@ class Event(msgspec.Struct, frozen=True):
     """One message of GET /v1/events."""
 
     kind: str
-    """`state` (entries were applied), `membership`, `leader`, `quorum`, `datapath`, `dropped` (too slow a client)"""
+    """`hello` (the first), `state` (an entry was applied), `membership`, `leader`, `quorum`, `datapath`,
+    `dropped` (you are too slow)"""
     index: int
     """applied index when it was sent"""
     data: dict[str, Any] = {}

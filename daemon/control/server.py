@@ -24,7 +24,7 @@ from daemon.control.backend import Backend
 from daemon.control.events import EventHub, TooManySubscribers
 from daemon.control.handlers import ApiError, Asked
 from daemon.control.routes import BODY_BYTES_MAX, ROUTES, Route
-from daemon.control.schema import Problem
+from daemon.control.schema import Event, Problem
 
 logger = logging.getLogger("vipcast.control")
 
@@ -137,13 +137,13 @@ class ControlServer:
                 headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
             )
             await response.prepare(request)
-            await response.write(b": welcome\n\n")
+            await response.write(_event(Event("hello", self._backend.status().applied_index)))
             while True:
                 try:
                     event = await asyncio.wait_for(subscription.next(), STREAM_KEEPALIVE_S)
                     if event is None:
                         break
-                    chunk = b"event: " + event.kind.encode() + b"\ndata: " + msgspec.json.encode(event) + b"\n\n"
+                    chunk = _event(event)
                 except TimeoutError:
                     chunk = b": still here\n\n"
                 try:
@@ -185,6 +185,10 @@ def _translated(request: web.Request, error: web.HTTPException) -> ApiError:
     if error.status == 413:
         return ApiError(413, "too-large", f"a request may have {BODY_BYTES_MAX} bytes")
     return ApiError(error.status, "bad-request", error.reason)
+
+
+def _event(event: Event) -> bytes:
+    return b"event: " + event.kind.encode() + b"\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
 
 def _json(status: int, document: object) -> web.Response:

@@ -1,0 +1,134 @@
+"""`vipcast cluster …`: the cluster itself, its configuration as a file, its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from daemon.cli.call import FAILED, OK, Call, CommandError
+from daemon.control.client import RefusalError
+
+if TYPE_CHECKING:
+    from daemon.control.schema import LogLine
+
+LINES_DEFAULT = 50
+LINES_MAX = 1000
+
+
+def status(call: Call) -> int:
+    """`vipcast cluster status`"""
+    if call.out.json_wanted:
+        call.out.document(call.client.status_json())
+        return OK
+    from daemon.cli.layout.cluster import cluster_status  # noqa: PLC0415 - start-up time
+
+    call.out.lines(cluster_status(call.client.status(), call.out.painted))
+    return OK
+
+
+def cib(call: Call) -> int:
+    """`vipcast cluster cib [<file>]`: XML that remembers the epoch that it was made from."""
+    from daemon.cli.sources import FileSource, write_file  # noqa: PLC0415 - start-up time
+    from daemon.model.cib import write_cib  # noqa: PLC0415
+
+    if isinstance(call.source, FileSource):
+        document = call.source.document()
+    else:
+        loaded = call.source.load()
+        document = write_cib(loaded.configuration, epoch=loaded.epoch)
+    if not call.arguments or call.arguments[0] == "-":
+        call.out.raw(document.decode())
+        return OK
+    write_file(call.arguments[0], document)
+    if call.out.json_wanted:
+        call.out.document({"file": call.arguments[0]})
+    return OK
+
+
+def cib_push(call: Call) -> int:
+    """`vipcast cluster cib-push <file>`: refused when the configuration has moved on since the file was made."""
+    from daemon.cli.editing import finish  # noqa: PLC0415 - start-up time
+    from daemon.cli.sources import Superseded, parsed, read_file  # noqa: PLC0415
+
+    if len(call.arguments) > 1:
+        raise CommandError(f"'{call.arguments[1]}' is not supported: a push replaces the whole configuration")
+    if call.has("--file"):
+        raise CommandError("cib-push changes the cluster: leave out -f, and name the file behind cib-push")
+    path = call.arguments[0]
+    pushed = parsed(read_file(path), path)
+    base_epoch = None if call.has("--force") else pushed.base_epoch
+    try:
+        accepted = call.source.store(pushed.configuration, base_epoch, call.typed)
+    except Superseded as conflict:
+        cause = conflict.__cause__
+        now = f" and is at epoch {cause.problem.epoch} now" if isinstance(cause, RefusalError) else ""
+        raise CommandError(
+            f"{path} was made from epoch {pushed.base_epoch}, the cluster's configuration has moved on{now}; "
+            "nothing has changed. Make the file again with 'vipcast cluster cib FILE', or overwrite what others "
+            "have changed with --force",
+            code="conflict",
+        ) from conflict
+    return finish(call, accepted, ("CIB updated",), pushed.warnings)
+
+
+def verify(call: Call) -> int:
+    """`vipcast cluster verify`: all findings of the configuration, or of the file of -f."""
+    from daemon.model.findings import errors_of  # noqa: PLC0415 - start-up time
+    from daemon.model.validation import validate  # noqa: PLC0415
+
+    findings = tuple(validate(call.configuration()))
+    if call.out.json_wanted:
+        call.out.document({"findings": findings})
+    else:
+        call.out.lines(str(finding) for finding in findings)
+        if not findings:
+            call.out.line("The configuration is valid")
+    return FAILED if errors_of(findings) else OK
+
+
+def log(call: Call) -> int:
+    """`vipcast cluster log [-f] [-n N] [--since INDEX]`"""
+    count = call.number("--lines", LINES_DEFAULT, 1, LINES_MAX)
+    since = call.number("--since", 0, 0, 10**18) if call.has("--since") else -count
+    document = call.client.log(since, count)
+    _print_log(call, document.entries)
+    if call.has("--follow"):
+        _follow(call, document.entries[-1].index if document.entries else document.last_index)
+    return OK
+
+
+def events(call: Call) -> int:
+    """`vipcast cluster events`"""
+    for event in call.client.events():
+        call.out.compact(event)
+    raise CommandError("vipcastd has ended the stream of changes: was it just stopped?")
+
+
+def _follow(call: Call, shown: int) -> None:
+    """Print entries after `shown` as they arrive, until the daemon ends the stream.
+
+    Every stream begins with an event that names the newest entry, so nothing is missed before it.
+    """
+    dropped = True
+    while dropped:
+        dropped = False
+        for event in call.client.events():
+            dropped = event.kind == "dropped"
+            while event.index > shown:
+                entries = call.client.log(shown + 1, LINES_MAX).entries
+                if not entries:
+                    break
+                _print_log(call, entries)
+                shown = entries[-1].index
+    raise CommandError("vipcastd has ended the stream of changes: was it just stopped?")
+
+
+def _print_log(call: Call, entries: Iterable[LogLine]) -> None:
+    for entry in entries:
+        if call.out.json_wanted:
+            call.out.compact(entry)
+            continue
+        when = datetime.fromtimestamp(entry.stamp_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        call.out.line(f"{entry.index:>6}  {when}  {entry.text}")
+    call.out.flush()

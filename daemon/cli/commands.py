@@ -1,0 +1,397 @@
+"""Every command that `vipcast` knows: one table, from which parser, usage texts and reference page are made."""
+
+from __future__ import annotations
+
+from daemon.cli.grammar import ANY, Command, Grammar, Option
+
+GLOBAL_OPTIONS = (
+    Option("--file", "FILE", "work on a file that 'cluster cib FILE' wrote, not on the cluster", short="-f"),
+    Option("--json", "", "print JSON for programs"),
+    Option("--wait", "[SECONDS]", "after a change, wait until the cluster has carried it out (default 60)"),
+    Option("--force", "", "go on where a warning would stop"),
+    Option("--socket", "PATH", "control socket of the daemon (or the variable VIPCAST_SOCKET)"),
+    Option("--debug", "", "show the details of an internal error"),
+    Option("--help", "", "show usage", short="-h"),
+    Option("--version", "", "show the version"),
+)
+
+_GROUP = Option("--group", "GROUP", "add the resource to this group")
+_BEFORE = Option("--before", "RESOURCE", "place it before this member")
+_AFTER = Option("--after", "RESOURCE", "place it after this member")
+_DISABLED = Option("--disabled", "", "do not start it")
+_CLONE = Option("--clone", "", "clone the new resource")
+_FULL = Option("--full", "", "show ids as well")
+_FOLLOW = Option("--follow", "", "go on as entries arrive", short="-f")
+_CONFIG = Option("--config", "", "push only the configuration (what vipcast always does)")
+_NODE = Option("--node", "NODE", "on this node only")
+_ALL = Option("--all", "", "on all nodes")
+_WHO = (
+    Option("--vip", "ADDRESS", "without a daemon: the shared address"),
+    Option("--slots", "N", "without a daemon: how many slots it has"),
+    Option("--hash", "KIND", "without a daemon: sourceip, sourceip-sourceport or sourceip-sourceport-destport"),
+    Option("--seed", "S", "without a daemon: start value of the hash, decimal or 0x…"),
+    Option("--destport", "PORT", "the service's port, where the hash has it"),
+)
+_SIMULATE = (Option("--cib", "FILE", "a CIB file to plan for"),)
+_LINES = Option("--lines", "N", "this many entries (default 50)", short="-n")
+_SINCE = Option("--since", "INDEX", "from this entry on")
+
+
+def _row(
+    words: str,
+    usage: str,
+    summary: str,
+    handler: str,
+    count: tuple[int, int] = (0, 0),
+    options: tuple[Option, ...] = (),
+) -> Command:
+    return Command(tuple(words.split()), usage, summary, f"daemon.cli.{handler}", *count, options)
+
+
+def _same(words: str, other: str) -> Command:
+    """A second name; usage, limits and options are filled in from the first one."""
+    return Command(tuple(words.split()), "", "", "", like=tuple(other.split()))
+
+
+_NOTHING = (0, 0)
+_ONE = (1, 1)
+_PERHAPS = (0, 1)
+
+_ROWS = (
+    _row("status", "", "Show the cluster: quorum, nodes, resources, failures", "status:show_all", options=(_FULL,)),
+    _row("status resources", "[<resource>]", "Show resources only", "status:show_resources", _PERHAPS),
+    _row("status nodes", "", "Show nodes only", "status:show_nodes"),
+    _row("status slots", "[<address>]", "Show which host serves which slots", "status:show_slots", _PERHAPS),
+    _row("resource", "", "Show resources and where they run", "status:show_resources"),
+    _row("resource status", "[<resource>]", "Show resources and where they run", "status:show_resources", _PERHAPS),
+    _row(
+        "resource create",
+        "<id> <standard:[provider:]type> [option=value]... [op <operation> [option=value]...]... "
+        "[meta option=value...] [clone [<id>] [option=value]... | --group GROUP]",
+        "Create a resource, running as soon as the cluster wants it",
+        "resource:create",
+        (2, ANY),
+        (_GROUP, _BEFORE, _AFTER, _DISABLED, _CLONE),
+    ),
+    _row(
+        "resource update",
+        "<id> [option=value]... [op <operation> [option=value]...]... [meta option=value...]",
+        "Change options of a resource; an empty value removes one",
+        "resource:update",
+        (2, ANY),
+    ),
+    _row(
+        "resource delete",
+        "<id>",
+        "Delete a resource, group or clone and what refers to it",
+        "resource:delete",
+        _ONE,
+    ),
+    _row(
+        "resource config",
+        "[<id>]...",
+        "Show how resources are configured",
+        "resource:config",
+        (0, ANY),
+    ),
+    _row(
+        "resource clone",
+        "<id> [<clone id>] [meta] [option=value]...",
+        "Clone a resource or group",
+        "resource:clone",
+        (1, ANY),
+    ),
+    _row("resource unclone", "<id>", "Remove a clone, keep what is in it", "resource:unclone", _ONE),
+    _row(
+        "resource group add",
+        "<group> <id>...",
+        "Put resources into a group, which is made if need be",
+        "resource:group_add",
+        (2, ANY),
+        (_BEFORE, _AFTER),
+    ),
+    _row(
+        "resource group remove",
+        "<group> [<id>]...",
+        "Take resources out of a group, or dissolve it",
+        "resource:group_remove",
+        (1, ANY),
+    ),
+    _row("resource group list", "", "List groups and their members", "resource:group_list"),
+    _row(
+        "resource meta",
+        "<id> option=value...",
+        "Change meta attributes; an empty value removes one",
+        "resource:meta",
+        (2, ANY),
+    ),
+    _row("resource enable", "<id>...", "Let resources run", "resource:enable", (1, ANY)),
+    _row("resource disable", "<id>...", "Stop resources and keep them stopped", "resource:disable", (1, ANY)),
+    _row("resource manage", "<id>...", "Let the cluster look after resources again", "resource:manage", (1, ANY)),
+    _row("resource unmanage", "<id>...", "Leave resources alone, as they are", "resource:unmanage", (1, ANY)),
+    _row(
+        "resource ban",
+        "<id> [<node>] [lifetime=<duration>]",
+        "Keep a resource away from a node, or from where it is",
+        "resource:ban",
+        (1, 3),
+    ),
+    _row(
+        "resource move",
+        "<id> [<node>] [lifetime=<duration>]",
+        "Move a resource to a node, or away from where it is",
+        "resource:move",
+        (1, 3),
+    ),
+    _row("resource clear", "<id> [<node>]", "Take back what ban and move have said", "resource:clear", (1, 2)),
+    _row(
+        "resource cleanup",
+        "[<id>] [node=<node>]",
+        "Forget failures, so that what failed is tried again",
+        "resource:cleanup",
+        (0, ANY),
+        (_NODE,),
+    ),
+    _row(
+        "resource refresh",
+        "[<id>] [node=<node>]",
+        "Forget results, so that resources are probed again",
+        "resource:refresh",
+        (0, ANY),
+        (_NODE, _FULL),
+    ),
+    _row(
+        "resource defaults",
+        "[option=value]...",
+        "Show or set defaults of meta attributes",
+        "resource:defaults",
+        (0, ANY),
+    ),
+    _row(
+        "resource op add",
+        "<id> <operation> [option=value]...",
+        "Add an operation to a resource",
+        "resource:op_add",
+        (2, ANY),
+    ),
+    _row(
+        "resource op remove",
+        "<id> <operation> [option=value]... | <operation id>",
+        "Remove an operation",
+        "resource:op_remove",
+        (1, ANY),
+    ),
+    _row(
+        "resource op defaults",
+        "[option=value]...",
+        "Show or set defaults of operations",
+        "resource:op_defaults",
+        (0, ANY),
+    ),
+    _row("constraint", "", "List all constraints", "constraint:show", options=(_FULL,)),
+    _row("constraint config", "", "List all constraints", "constraint:show", options=(_FULL,)),
+    _row(
+        "constraint location",
+        "<resource> prefers|avoids <node>[=<score>]... | <resource> rule [score=<score>] <expression>",
+        "Prefer or avoid nodes (score: INFINITY)",
+        "constraint:location",
+        (3, ANY),
+    ),
+    _row(
+        "constraint location add",
+        "<id> <resource> <node> <score>",
+        "Add a location constraint with an id of its own",
+        "constraint:location_add",
+        (4, 5),
+    ),
+    _row("constraint location remove", "<id>", "Remove a location constraint", "constraint:remove", (1, ANY)),
+    _row(
+        "constraint location config", "", "List location constraints", "constraint:show_locations", options=(_FULL,)
+    ),
+    _row(
+        "constraint colocation add",
+        "[<role>] <resource> with [<role>] <resource> [score] [option=value]...",
+        "Keep resources together, or apart with a negative score",
+        "constraint:colocation_add",
+        (3, ANY),
+    ),
+    _row(
+        "constraint colocation set",
+        "<resource>... [option=value]... [set <resource>...]... [setoptions option=value...]",
+        "Keep sets of resources together",
+        "constraint:colocation_set",
+        (1, ANY),
+    ),
+    _row(
+        "constraint colocation remove",
+        "<resource> <with resource>",
+        "Remove the colocation of two resources",
+        "constraint:colocation_remove",
+        (2, 2),
+    ),
+    _row(
+        "constraint colocation config",
+        "",
+        "List colocation constraints",
+        "constraint:show_colocations",
+        options=(_FULL,),
+    ),
+    _row(
+        "constraint order",
+        "[<action>] <resource> then [<action>] <resource> [option=value]...",
+        "Start one resource before another",
+        "constraint:order",
+        (3, ANY),
+    ),
+    _row(
+        "constraint order set",
+        "<resource>... [option=value]... [set <resource>...]... [setoptions option=value...]",
+        "Order sets of resources",
+        "constraint:order_set",
+        (1, ANY),
+    ),
+    _row(
+        "constraint order remove",
+        "<resource>...",
+        "Remove resources from all orders",
+        "constraint:order_remove",
+        (1, ANY),
+    ),
+    _row("constraint order config", "", "List ordering constraints", "constraint:show_orders", options=(_FULL,)),
+    _row("constraint remove", "<id>...", "Remove constraints by their ids", "constraint:remove", (1, ANY)),
+    _row(
+        "constraint ref",
+        "<resource>...",
+        "List ids of the constraints that name a resource",
+        "constraint:ref",
+        (1, ANY),
+    ),
+    _row("cluster status", "", "Show quorum, leader, term and nodes", "cluster:status"),
+    _row("cluster cib", "[<file>]", "Write the configuration as CIB XML", "cluster:cib", _PERHAPS, (_CONFIG,)),
+    _row(
+        "cluster cib-push",
+        "<file>",
+        "Make a file's CIB the cluster's; refused when the configuration has moved on since, unless --force",
+        "cluster:cib_push",
+        (1, 2),
+        (_CONFIG,),
+    ),
+    _row(
+        "cluster verify",
+        "",
+        "Check the configuration and say what is wrong with it",
+        "cluster:verify",
+        options=(_FULL,),
+    ),
+    _row(
+        "cluster log", "", "Show the replicated log as sentences", "cluster:log", options=(_FOLLOW, _LINES, _SINCE)
+    ),
+    _row("cluster events", "", "Print changes as they happen, one JSON document a line", "cluster:events"),
+    _row("property", "", "List the cluster's properties", "property:show"),
+    _row("property config", "[<name>]...", "List the cluster's properties", "property:show", (0, ANY), (_ALL,)),
+    _row(
+        "property set",
+        "<name>=[<value>]...",
+        "Set properties; an empty value removes one",
+        "property:set_values",
+        (1, ANY),
+    ),
+    _row("property unset", "<name>...", "Remove properties, so that defaults count", "property:unset", (1, ANY)),
+    _row(
+        "node standby",
+        "[<node>]...",
+        "Let nothing run on nodes (default: this one)",
+        "node:standby",
+        (0, ANY),
+        (_ALL,),
+    ),
+    _row("node unstandby", "[<node>]...", "Take standby back", "node:unstandby", (0, ANY), (_ALL,)),
+    _row(
+        "node maintenance",
+        "[<node>]...",
+        "Leave everything on nodes as it is",
+        "node:maintenance",
+        (0, ANY),
+        (_ALL,),
+    ),
+    _row("node unmaintenance", "[<node>]...", "Take maintenance back", "node:unmaintenance", (0, ANY), (_ALL,)),
+    _row(
+        "node attribute",
+        "[<node> [<name>=[<value>]...]]",
+        "Show or set attributes of nodes; an empty value removes one",
+        "node:attribute",
+        (0, ANY),
+    ),
+    _row("stonith", "", "Say how vipcast goes without fencing devices", "stonith:refuse", (0, ANY)),
+    _row(
+        "who",
+        "<client>[:<port>] [<address>[:<port>]]",
+        "Say which slot and host a client belongs to, and why",
+        "who:who",
+        (1, 2),
+        _WHO,
+    ),
+    _row(
+        "explain",
+        "<resource>[:<instance>] [<node>]",
+        "Say why a resource is where it is",
+        "explain:explain",
+        (1, 2),
+    ),
+    _row("simulate", "", "Plan for a CIB file, offline", "simulate:simulate", _NOTHING, _SIMULATE),
+    _row("keygen", "[<file>]", "Make a cluster key (default /etc/vipcast/authkey)", "keygen:keygen", _PERHAPS),
+    _row("help", "[<command>]...", "Show usage", "help:show", (0, ANY)),
+)
+
+_SECOND_NAMES = (
+    _same("resource show", "resource config"),
+    _same("resource list", "resource status"),
+    _same("resource remove", "resource delete"),
+    _same("resource group delete", "resource group remove"),
+    _same("resource ungroup", "resource group remove"),
+    _same("resource group show", "resource group list"),
+    _same("resource op delete", "resource op remove"),
+    _same("constraint list", "constraint config"),
+    _same("constraint show", "constraint config"),
+    _same("constraint delete", "constraint remove"),
+    _same("constraint rm", "constraint remove"),
+    _same("constraint location delete", "constraint location remove"),
+    _same("constraint location list", "constraint location config"),
+    _same("constraint location show", "constraint location config"),
+    _same("constraint colocation delete", "constraint colocation remove"),
+    _same("constraint colocation list", "constraint colocation config"),
+    _same("constraint colocation show", "constraint colocation config"),
+    _same("constraint order add", "constraint order"),
+    _same("constraint order delete", "constraint order remove"),
+    _same("constraint order list", "constraint order config"),
+    _same("constraint order show", "constraint order config"),
+    _same("property list", "property config"),
+    _same("property show", "property config"),
+    _same("cluster standby", "node standby"),
+    _same("cluster unstandby", "node unstandby"),
+    _same("status status", "status"),
+    _same("status cluster", "cluster status"),
+    _same("status quorum", "cluster status"),
+    _same("config", "resource config"),
+)
+
+
+def grammar() -> Grammar:
+    """The table with its second names resolved."""
+    rows = {row.words: row for row in _ROWS}
+    seconds = []
+    for second in _SECOND_NAMES:
+        first = rows[second.like]
+        seconds.append(
+            Command(
+                second.words,
+                first.usage,
+                first.summary,
+                first.handler,
+                first.needs,
+                first.takes,
+                first.options,
+                second.like,
+            )
+        )
+    return Grammar((*_ROWS, *seconds), GLOBAL_OPTIONS)

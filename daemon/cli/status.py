@@ -1,0 +1,86 @@
+"""`vipcast status …` and `vipcast resource [status]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from daemon.cli.call import OK, Call, CommandError
+from daemon.cli.layout import cluster as layout
+from daemon.cli.layout import resources as resource_layout
+
+if TYPE_CHECKING:
+    from daemon.control.schema import ResourceStatus
+
+
+def show_all(call: Call) -> int:
+    """`vipcast status`"""
+    if call.has("--file"):
+        return show_resources(call)
+    if call.out.json_wanted:
+        call.out.document(call.client.status_json())
+        return OK
+    call.out.lines(layout.status(call.client.status(), call.out.painted))
+    return OK
+
+
+def show_resources(call: Call) -> int:
+    """`vipcast resource`, `vipcast resource status [<resource>]`; of a file: what is in it, none of it running."""
+    tree = _tree(call)
+    if call.arguments:
+        tree = _picked(tree, call.arguments[0])
+    if call.out.json_wanted:
+        call.out.document(tree)
+        return OK
+    call.out.lines(resource_layout.resources(tree, call.out.painted))
+    return OK
+
+
+def show_nodes(call: Call) -> int:
+    """`vipcast status nodes`"""
+    document = call.client.status()
+    if call.out.json_wanted:
+        call.out.document(document.nodes)
+        return OK
+    call.out.lines(layout.nodes(document, call.out.painted))
+    return OK
+
+
+def show_slots(call: Call) -> int:
+    """`vipcast status slots [<address>]`"""
+    import msgspec  # noqa: PLC0415 - start-up time
+
+    document = call.client.status()
+    addresses = document.addresses
+    if call.arguments:
+        addresses = tuple(address for address in addresses if call.arguments[0] in {address.id, address.ip})
+        if not addresses:
+            known = ", ".join(f"{address.id} ({address.ip})" for address in document.addresses) or "none"
+            raise CommandError(f"no address '{call.arguments[0]}' is shared by several hosts; there are: {known}")
+    if call.out.json_wanted:
+        call.out.document(addresses)
+        return OK
+    call.out.lines(layout.slots(msgspec.structs.replace(document, addresses=addresses), call.out.painted))
+    return OK
+
+
+def _tree(call: Call) -> tuple[ResourceStatus, ...]:
+    if not call.has("--file"):
+        return call.client.status().resources
+    from daemon.control.resourcetree import resources_at_rest  # noqa: PLC0415 - start-up time
+
+    return resources_at_rest(call.configuration())
+
+
+def _picked(tree: tuple[ResourceStatus, ...], name: str) -> tuple[ResourceStatus, ...]:
+    found = [resource for resource in _walk(tree) if resource.id == name]
+    if not found:
+        known = ", ".join(resource.id for resource in _walk(tree)) or "none"
+        raise CommandError(f"resource '{name}' does not exist; there are: {known}")
+    return (found[0],)
+
+
+def _walk(tree: tuple[ResourceStatus, ...]) -> Iterator[ResourceStatus]:
+    for resource in tree:
+        yield resource
+        yield from _walk(resource.members)
