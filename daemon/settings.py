@@ -17,13 +17,13 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon import keys
 from daemon.cluster.timers import PROFILES, Timers
-from daemon.model.findings import Finding
+from daemon.model import findings
 from daemon.tomllines import LineIndex
 
 DEFAULT_FILE = Path("/etc/vipcast/vipcast.toml")
@@ -35,17 +35,19 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 
 
+class Finding(findings.Finding):
+    """A finding with its place in front: `/etc/vipcast/vipcast.toml:7: timers.lease_ms: Error: …`."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {findings.Finding.__str__(self)}"
+
+
 class SettingsError(Exception):
     """The settings cannot be used; `findings` has all reasons."""
 
-    def __init__(self, findings: list[Finding]) -> None:
-        super().__init__("\n".join(sentence(finding) for finding in findings))
-        self.findings = findings
-
-
-def sentence(finding: Finding) -> str:
-    """A line for the administrator: `/etc/vipcast/vipcast.toml:7: timers.lease_ms: Error: …`."""
-    return f"{finding.where}: {finding}"
+    def __init__(self, found: list[Finding]) -> None:
+        super().__init__("\n".join(str(finding) for finding in found))
+        self.findings = found
 
 
 class _Table(BaseModel):
@@ -86,7 +88,7 @@ class Paths(_Table):
     authkey: Path = Field(default=Path("/etc/vipcast/authkey"), strict=False)
     state: Path = Field(default=Path("/var/lib/vipcast"), strict=False)
     run: Path = Field(default=Path("/run/vipcast"), strict=False)
-    agents: tuple[Path, ...] = Field(default=(Path("/usr/lib/ocf"),), strict=False)
+    agents: tuple[Annotated[Path, Field(strict=False)], ...] = Field(default=(Path("/usr/lib/ocf"),), strict=False)
     """OCF roots, searched in this order"""
 
     @property
@@ -141,22 +143,22 @@ class Settings:
 
 def load(path: Path = DEFAULT_FILE) -> Settings:
     """Read and check `path`.  Raises SettingsError with every finding."""
-    settings, findings = _examine(path)
-    errors = [finding for finding in findings if finding.severity == "error"]
+    settings, found = _examine(path)
+    errors = [finding for finding in found if finding.severity == "error"]
     if settings is None or errors:
-        raise SettingsError(findings)
+        raise SettingsError(found)
     return settings
 
 
 def check(path: Path = DEFAULT_FILE) -> list[Finding]:
     """Every finding about `path` and the key file that it names, for `vipcastd --check`; none: all is well."""
-    settings, findings = _examine(path)
+    settings, found = _examine(path)
     if settings is not None:
         try:
             settings.key()
         except keys.KeyFileError as error:
-            findings.append(Finding("key-file", "error", str(error.path), error.reason, error.remedy))
-    return findings
+            found.append(Finding("key-file", "error", str(error.path), error.reason, error.remedy))
+    return found
 
 
 def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
@@ -184,11 +186,11 @@ def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
         parsed = _File.model_validate(document)
     except ValidationError as error:
         return None, [_refusal(places, document, detail) for detail in error.errors()]
-    findings = [*_cluster(places, parsed), *_links(places, parsed), *_paths(places, parsed)]
+    found = [*_cluster(places, parsed), *_links(places, parsed), *_paths(places, parsed)]
     timers, about_timers = _timers(places, parsed.timers)
-    findings += about_timers
-    if timers is None or any(finding.severity == "error" for finding in findings):
-        return None, findings
+    found += about_timers
+    if timers is None or any(finding.severity == "error" for finding in found):
+        return None, found
     settings = Settings(
         file=path,
         cluster=parsed.cluster,
@@ -198,9 +200,9 @@ def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
         datapath=parsed.datapath,
         paths=parsed.paths,
         realtime=parsed.realtime,
-        warnings=tuple(findings),
+        warnings=tuple(found),
     )
-    return settings, findings
+    return settings, found
 
 
 class _Places:

@@ -80,9 +80,9 @@ class Transport:
         key: bytes,
         incarnation: int,
         members: Collection[str],
-        *,
         on_message: Callable[[str, Message], None],
         clock: Callable[[], int],
+        *,
         algorithm: Algorithm = Algorithm.AES_256_GCM,
     ) -> Transport:
         """Open every link.  Raises OSError if a port is taken or privileges are missing.

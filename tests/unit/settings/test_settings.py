@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon import keys
-from daemon.settings import SettingsError, check, load, sentence
+from daemon.settings import SettingsError, check, load
 
 GOOD = """\
 [cluster]
@@ -143,7 +143,7 @@ def test_check_adds_what_is_wrong_with_the_key(written, tmp_path: Path) -> None:
     assert check(path) == []
     key.chmod(0o640)
     (finding,) = check(path)
-    assert f"chmod 600 {key}" in sentence(finding)
+    assert f"chmod 600 {key}" in str(finding)
 
 
 @settings(max_examples=300)
