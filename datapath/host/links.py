@@ -7,7 +7,6 @@ import fcntl
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from struct import Struct
 
 from datapath.engine import DatapathError
@@ -146,18 +145,9 @@ class Links:
     def dismiss_group_mac(self, mac: str, interface: str) -> bool:
         return self._filter(_SIOCDELMULTI, mac, interface, errno.ENOENT)
 
-    def group_macs(self, interface: str) -> set[str]:
-        """Group MACs that were admitted by hand, ours among them (/proc/net/dev_mcast, column `gusers`)."""
-        macs = set()
-        for line in Path("/proc/net/dev_mcast").read_text().splitlines():
-            _, name, _, by_hand, digits = line.split()
-            if name == interface and int(by_hand):
-                macs.add(bytes.fromhex(digits).hex(":"))
-        return macs
-
-    def admit_unicast_mac(self, mac: str, interface: str) -> None:
-        """A second individual MAC, as `bridge fdb add MAC dev IF self` does; it stays too."""
-        self._add(_RTM_NEWNEIGH, self._forwarding(mac, interface), f"admit {mac} on {interface}")
+    def admit_unicast_mac(self, mac: str, interface: str) -> bool:
+        """A second individual MAC, as `bridge fdb add MAC dev IF self` does; it stays too.  False: it was there."""
+        return self._add(_RTM_NEWNEIGH, self._forwarding(mac, interface), f"admit {mac} on {interface}")
 
     def dismiss_unicast_mac(self, mac: str, interface: str) -> None:
         try:
@@ -176,12 +166,15 @@ class Links:
         head = _ndmsg.pack(_AF_BRIDGE, index_of(interface), _NUD_PERMANENT, _NTF_SELF, 0)
         return head + _NEIGHBOUR.pack({"lladdr": pack_mac(mac)})
 
-    def _add(self, kind: int, body: bytes, what: str) -> None:
+    def _add(self, kind: int, body: bytes, what: str) -> bool:
+        """True when it was not there before."""
         try:
             self._netlink.request(Message(kind, NLM_F_CREATE | NLM_F_EXCL, body, what))
         except KernelError as refusal:
             if refusal.errno != errno.EEXIST:
                 raise
+            return False
+        return True
 
     def _remove(self, kind: int, body: bytes, what: str) -> None:
         try:
@@ -195,8 +188,8 @@ class Links:
         try:
             fcntl.ioctl(self._control, request, _ifreq.pack(interface.encode(), socket.AF_UNSPEC, pack_mac(mac)))
         except OSError as problem:
-            if problem.errno == done_already:
-                return False
+            if problem.errno in {done_already, errno.EINVAL}:
+                return False  # EINVAL: the device has no filter (no ndo_set_rx_mode), every frame passes
             if problem.errno == errno.ENODEV and request == _SIOCDELMULTI:
                 return False
             what = "admit" if request == _SIOCADDMULTI else "dismiss"

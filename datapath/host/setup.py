@@ -99,14 +99,15 @@ class Host:
         changes = []
         for address in addresses:
             interface, mac = address.interface, address.mac
-            if is_group(mac):
-                changed = mac not in self._door.group_macs(interface)
-                if changed:
-                    self._note_mac(interface, mac)
-                    self._door.admit_group_mac(mac, interface)
-            else:
-                changed = self._note_mac(interface, mac)
-                self._door.admit_unicast_mac(mac, interface)
+            fresh = note(self._ledger.macs, interface, mac)
+            if fresh:
+                self._ledger.save()
+            admit = self._door.admit_group_mac if is_group(mac) else self._door.admit_unicast_mac
+            changed = admit(mac, interface)
+            if fresh and not changed:
+                # somebody else has admitted it: that is not ours to take back
+                strike(self._ledger.macs, interface, mac)
+                self._ledger.save()
             if changed:
                 changes.append(Change(address.resource, "added", detail=f"frames to {mac} on {interface}"))
             if address.mac_mode is MacMode.IGMP:
@@ -116,12 +117,6 @@ class Host:
                     changes.append(Change(address.resource, "added", detail=f"group {group} on {interface}"))
                 self._door.join_group(group, interface)
         return changes
-
-    def _note_mac(self, interface: str, mac: str) -> bool:
-        fresh = note(self._ledger.macs, interface, mac)
-        if fresh:
-            self._ledger.save()
-        return fresh
 
     def _dismiss(self, addresses: Sequence[Address]) -> list[Change]:
         wanted = {(address.interface, address.mac) for address in addresses}

@@ -193,6 +193,11 @@ def batch(messages: Sequence[Message]) -> list[Message]:
     return [begin, *messages[:-1], last, end]
 
 
+def abandoned_batch(messages: Sequence[Message]) -> list[Message]:
+    """A batch without its end: the kernel checks each message as always, then forgets them all (`nft --check`)."""
+    return batch(messages)[:-1]
+
+
 def payload_of(body: bytes) -> bytes:
     """The attributes of an answer, behind nfgenmsg."""
     return body[_nfgenmsg.size :]

@@ -97,9 +97,6 @@ def netdev_table() -> list[Message]:
         _new_set(family, names.ICMP_ERRORS, _TYPE_ICMP, 1),
         *_fill(family, names.PORTED, [{"key": {"value": bytes((p,))}} for p in sorted(PORT_PROTOCOLS)]),
         *_fill(family, names.ICMP_ERRORS, [{"key": {"value": bytes((t,))}} for t in sorted(ICMP_ERRORS)]),
-        *_fill(
-            family, names.ICMP_ERRORS[6], [{"key": {"value": bytes((t,))}} for t in range(ICMPV6_ERROR_MAX + 1)]
-        ),
     ]
     for version in (4, 6):
         length = LAYOUTS[version].address_length
@@ -234,7 +231,11 @@ def set_slots(
     ip: IPv4Address | IPv6Address, before: Mapping[int, SlotState], after: Mapping[int, SlotState]
 ) -> list[Message]:
     """Move each slot whose state differs: an element cannot be changed, but replaced within a transaction."""
-    return _switch(ip, before, {slot: STATE_CHAINS[state] for slot, state in after.items()}, after)
+    closed = SlotState.CLOSED
+    moved = {slot for slot in before.keys() | after.keys() if before.get(slot, closed) != after.get(slot, closed)}
+    leaving = sorted(slot for slot in moved if before.get(slot, closed) != closed)
+    entering = {slot: STATE_CHAINS[after[slot]] for slot in sorted(moved) if after.get(slot, closed) != closed}
+    return _replace(ip, leaving, entering)
 
 
 def note_syns(ip: IPv4Address | IPv6Address, slots: Iterable[int]) -> list[Message]:
@@ -243,17 +244,10 @@ def note_syns(ip: IPv4Address | IPv6Address, slots: Iterable[int]) -> list[Messa
     return _replace(ip, list(chosen), chosen)
 
 
-def _switch(
-    ip: IPv4Address | IPv6Address,
-    before: Mapping[int, SlotState],
-    parts: Mapping[int, Part],
-    after: Mapping[int, SlotState],
-) -> list[Message]:
-    closed = SlotState.CLOSED
-    moved = {slot for slot in before.keys() | after.keys() if before.get(slot, closed) != after.get(slot, closed)}
-    leaving = sorted(slot for slot in moved if before.get(slot, closed) != closed)
-    entering = {slot: parts[slot] for slot in sorted(moved) if after.get(slot, closed) != closed}
-    return _replace(ip, leaving, entering)
+def reopen(ip: IPv4Address | IPv6Address, slots: Iterable[int]) -> list[Message]:
+    """Take `note_syns` back."""
+    chosen = dict.fromkeys(slots, Part.OPEN)
+    return _replace(ip, list(chosen), chosen)
 
 
 def _replace(ip: IPv4Address | IPv6Address, leaving: Sequence[int], entering: Mapping[int, Part]) -> list[Message]:

@@ -1,0 +1,263 @@
+"""The nft engine: nf_tables at netdev ingress decides on each packet before the host's stack sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from datapath.engine import Address, Change, Counter, DatapathError, SlotState, Wish
+from datapath.host.setup import Host
+from datapath.netlink import Message, Socket
+from datapath.nft import ruleset
+from datapath.nft.lease import Term, renewal, term_until
+from datapath.nft.moves import Movement, flow_slots, movement, stale_flows
+from datapath.nft.names import Names
+from datapath.nft.protocol import NETLINK_NETFILTER, Family, batch
+from datapath.nft.readback import Reader
+from datapath.wishes import check, differences
+
+_FORGET_TRIES = 5
+
+Held = Mapping[IPv4Address | IPv6Address, Wish]
+
+
+class NftEngine:
+    """`datapath.engine.Engine` by rules in the kernel; what a method promises is written there."""
+
+    name = "nft"
+
+    def __init__(self, run_dir: Path) -> None:
+        """`run_dir` keeps notes of what the host was like before (see datapath.host.setup)."""
+        self._host = Host(run_dir)
+        self._socket: Socket | None = None
+        self._held: Held | None = None
+        """what the kernel holds by our doing; None until the first `apply` of this process"""
+        self._deadline_ns = 0
+        self._structure: frozenset[str] = frozenset()
+        self._generation = 0
+        """of the rules when we last looked, plus one for each transaction of ours since"""
+
+    def start(self) -> None:
+        if self._socket is None:
+            self._socket = Socket(NETLINK_NETFILTER)
+            self._host.start()
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._host.close()
+        self._held = None
+
+    # wishes
+
+    def apply(self, wishes: Sequence[Wish]) -> list[Change]:
+        wanted = {wish.address.ip: wish for wish in check(wishes)}
+        held = self._inherit(wanted) if self._held is None else self._held
+        addresses = [wish.address for wish in wanted.values()]
+        try:
+            self._host.grow(addresses)
+            self._change(held, wanted)
+        except DatapathError:
+            self._host.shrink([wish.address for wish in held.values()])
+            raise
+        self._held = wanted
+        self._host.shrink(addresses)
+        self._forget_stale_flows(held, wanted)
+        return differences(held.values(), wanted.values())
+
+    def _inherit(self, wanted: Held) -> Held:
+        """Take over from a former process: fresh tables, in one transaction, in which the same slots are open.
+
+        Addresses that are no longer wanted, or differently, are not in them; the lease, and the flows of slots that
+        are on the move, are carried over.
+        """
+        reader = self._reader
+        inherited = {
+            address.ip: Wish(address, {slot: held.state for slot, held in reader.slots(address).items()})
+            for address in reader.addresses()
+            if address.ip in wanted and wanted[address.ip].address == address
+        }
+        flows = self._known_flows(inherited)
+        self._rebuild(inherited, flows, reader.lease())
+        self._held = inherited
+        return inherited
+
+    def _known_flows(self, held: Held) -> dict[str, list[bytes]]:
+        """Keep set → the flows that are to be in it after a rebuild: those of keep and those of mine."""
+        found = {}
+        for ip in held:
+            names = Names.of(ip)
+            found[names.keep] = sorted({*self._reader.flows(names.keep), *self._reader.flows(names.mine)})
+        return found
+
+    def _rebuild(self, held: Held, flows: Mapping[str, Iterable[bytes]], lease: Term) -> None:
+        messages = [
+            *ruleset.drop_table(Family.NETDEV),
+            *ruleset.drop_table(Family.ARP),
+            *ruleset.netdev_table(),
+            *ruleset.arp_table(),
+        ]
+        for interface in sorted({wish.address.interface for wish in held.values()}):
+            messages += ruleset.hook_interface(interface)
+        for wish in held.values():
+            messages += _add(wish)
+        for name, known in flows.items():
+            messages += ruleset.add_flows(name, known)
+        self._transact([*messages, *renewal(lease)])
+        self._look()
+
+    def _change(self, held: Held, wanted: Held) -> None:
+        """From what is held to what is wanted: one transaction, preceded by noting SYNs where slots drain."""
+        moves = [movement(held[ip], wish) for ip, wish in wanted.items() if _stays(held, wish)]
+        noting = [message for move in moves for message in ruleset.note_syns(move.ip, move.to_note)]
+        if noting:
+            self._transact(noting)
+        try:
+            messages = self._structural(held, wanted)
+            for move in moves:
+                messages += ruleset.set_slots(move.ip, move.before, move.after)
+                messages += self._keep_flows(move)
+            if messages:
+                self._transact(messages)
+        except DatapathError:
+            if noting:
+                self._transact([m for move in moves for m in ruleset.reopen(move.ip, move.to_note)])
+            raise
+        if _addresses(held) != _addresses(wanted):
+            self._look()
+
+    def _structural(self, held: Held, wanted: Held) -> list[Message]:
+        """Whole addresses and interfaces that come and go."""
+        leaving = [wish for ip, wish in held.items() if ip not in wanted or not _stays(held, wanted[ip])]
+        coming = [wish for wish in wanted.values() if not _stays(held, wish)]
+        hooked = {wish.address.interface for wish in held.values()}
+        needed = {wish.address.interface for wish in wanted.values()}
+        messages: list[Message] = []
+        for wish in leaving:
+            messages += [*ruleset.unshare_mac(wish.address), *ruleset.remove_address(wish.address)]
+        for interface in sorted(hooked - needed):
+            messages += ruleset.unhook_interface(interface)
+        for interface in sorted(needed - hooked):
+            messages += ruleset.hook_interface(interface)
+        for wish in coming:
+            messages += _add(wish)
+            messages += self._keep_flows(movement(Wish(wish.address), wish))
+        return messages
+
+    def _keep_flows(self, move: Movement) -> list[Message]:
+        """Local sockets' flows of slots that begin to drain or to open gently go into the keep set."""
+        if not move.to_keep:
+            return []
+        mine = [key for slot, key in flow_slots(move.address) if slot in move.to_keep]
+        return ruleset.add_flows(Names.of(move.ip).keep, mine)
+
+    def _forget_stale_flows(self, held: Held, wanted: Held) -> None:
+        """Once a slot is open or closed for good, keep and mine say nothing about it any more."""
+        for ip, wish in wanted.items():
+            if _stays(held, wish) and movement(held[ip], wish).ended:
+                self._forget(wish)
+
+    def _forget(self, wish: Wish) -> None:
+        names = Names.of(wish.address.ip)
+        for name in (names.keep, names.mine):
+            if not any(state in {SlotState.DRAINING, SlotState.OPENING} for state in wish.states.values()):
+                self._transact(ruleset.forget_all_flows(name))
+                continue
+            for attempt in range(_FORGET_TRIES):
+                stale = stale_flows(wish, self._reader.flows(name))
+                try:
+                    if stale:
+                        self._transact(ruleset.forget_flows(name, stale))
+                    break
+                except DatapathError:
+                    # an element of `mine` has run out between reading and deleting: read again
+                    if attempt == _FORGET_TRIES - 1:
+                        raise
+
+    # leases
+
+    def renew(self, deadline_ns: int) -> None:
+        self._transact(renewal(term_until(deadline_ns)))
+        self._deadline_ns = deadline_ns
+
+    # what is there
+
+    def flows_left(self, resource: str, slot: int) -> int:
+        for wish in (self._held or {}).values():
+            if wish.address.resource == resource:
+                return sum(1 for of, _ in flow_slots(wish.address) if of == slot)
+        raise DatapathError(f"there is no address {resource!r} on this host")
+
+    def state(self) -> list[Wish]:
+        reader = self._reader
+        return [
+            Wish(address, {slot: held.state for slot, held in sorted(reader.slots(address).items())})
+            for address in sorted(reader.addresses(), key=lambda address: address.resource)
+        ]
+
+    def counters(self) -> list[Counter]:
+        return self._reader.counters()
+
+    def repair(self) -> list[Change]:
+        if self._held is None:
+            return []
+        addresses = [wish.address for wish in self._held.values()]
+        mended = [
+            Change(change.address, "repaired", change.slots, change.detail) for change in self._host.grow(addresses)
+        ]
+        if self._reader.generation() == self._generation:
+            return mended
+        found = {wish.address.ip: wish for wish in self.state()}
+        if self._reader.structure() == self._structure and not differences(found.values(), self._held.values()):
+            self._generation = self._reader.generation()
+            return mended
+        self._rebuild(self._held, self._known_flows(self._held), term_until(self._deadline_ns))
+        detail = "the rule set had been changed by somebody else, and is ours again"
+        return [*mended, *(Change(address.resource, "repaired", (), detail) for address in addresses)]
+
+    def remove(self) -> None:
+        self._transact([*ruleset.drop_table(Family.NETDEV), *ruleset.drop_table(Family.ARP)])
+        self._held = None
+        self._deadline_ns = 0
+        self._host.shrink([])
+
+    # the kernel
+
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self._open)
+
+    @property
+    def _open(self) -> Socket:
+        if self._socket is None:
+            raise DatapathError("the nft engine was not started")
+        return self._socket
+
+    def _transact(self, messages: Sequence[Message]) -> None:
+        self._open.transact(batch(messages))
+        self._generation += 1
+
+    def _look(self) -> None:
+        """Remember what the tables look like by our doing, so that `repair` can tell."""
+        self._structure = self._reader.structure()
+        self._generation = self._reader.generation()
+
+
+def _add(wish: Wish) -> list[Message]:
+    address = wish.address
+    return [
+        *ruleset.add_address(address),
+        *ruleset.share_mac(address),
+        *ruleset.set_slots(address.ip, {}, wish.states),
+    ]
+
+
+def _stays(held: Held, wish: Wish) -> bool:
+    """The address is held already, with the same parameters."""
+    return wish.address.ip in held and held[wish.address.ip].address == wish.address
+
+
+def _addresses(held: Held) -> set[Address]:
+    return {wish.address for wish in held.values()}

@@ -1,0 +1,85 @@
+"""Slots that change hands under living connections: which flows stay with whom.
+
+The order that loses no connection: note new SYNs, then read the sockets, then switch.  A SYN that comes before the
+noting begins has its socket (a half-open one) in the list that is read; one that comes after it is in `mine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from datapath.engine import Address, HashKind, SlotState, Wish
+from datapath.flows import flows
+from datapath.hashing import key_of, slot
+from datapath.nft.ruleset import flow_key
+
+MOVING = frozenset({SlotState.DRAINING, SlotState.OPENING})
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """The slots of one address that change their state."""
+
+    address: Address
+    before: Mapping[int, SlotState]
+    after: Mapping[int, SlotState]
+
+    @property
+    def ip(self) -> IPv4Address | IPv6Address:
+        return self.address.ip
+
+    def _became(self, slot_number: int) -> tuple[SlotState, SlotState]:
+        closed = SlotState.CLOSED
+        return self.before.get(slot_number, closed), self.after.get(slot_number, closed)
+
+    @property
+    def _slots(self) -> set[int]:
+        return {number for number in self.before.keys() | self.after.keys() if len(set(self._became(number))) > 1}
+
+    @property
+    def to_note(self) -> list[int]:
+        """Open slots that are to drain: their new SYNs are noted first."""
+        drains = (SlotState.OPEN, SlotState.DRAINING)
+        return sorted(number for number in self._slots if self._became(number) == drains)
+
+    @property
+    def to_keep(self) -> set[int]:
+        """Slots that begin to move: the flows of local sockets stay here."""
+        return {number for number in self._slots if self._became(number)[1] in MOVING}
+
+    @property
+    def ended(self) -> bool:
+        """Some slot's move is over."""
+        return any(self._became(n)[0] in MOVING and self._became(n)[1] not in MOVING for n in self._slots)
+
+
+def movement(held: Wish, wanted: Wish) -> Movement:
+    return Movement(wanted.address, held.states, wanted.states)
+
+
+def flow_slots(address: Address) -> list[tuple[int, bytes]]:
+    """(slot, flow) of each TCP connection of this address that a local socket still serves."""
+    return [
+        (_slot_of(address, flow.remote, flow.remote_port, flow.local_port), key)
+        for flow in flows(address.ip)
+        if not flow.time_wait
+        for key in [flow_key(flow.remote, flow.remote_port, flow.local_port)]
+    ]
+
+
+def stale_flows(wish: Wish, known: Iterable[bytes]) -> list[bytes]:
+    """Those flows whose slot is not on the move any more."""
+    return [flow for flow in known if wish.states.get(_slot_of_key(wish.address, flow)) not in MOVING]
+
+
+def _slot_of_key(address: Address, flow: bytes) -> int:
+    """A flow's key is the longest key there is; the other kinds use its beginning."""
+    ports = {HashKind.SOURCEIP: 0, HashKind.SOURCEIP_SOURCEPORT: 4, HashKind.SOURCEIP_SOURCEPORT_DESTPORT: 8}
+    length = len(flow) - 8 + ports[address.hash_kind]
+    return slot(flow[:length], address.seed, address.slots)
+
+
+def _slot_of(address: Address, client: IPv4Address | IPv6Address, client_port: int, local_port: int) -> int:
+    return slot(key_of(address.hash_kind, client, client_port, local_port), address.seed, address.slots)

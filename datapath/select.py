@@ -1,0 +1,98 @@
+"""Which engine serves this host: the one that is asked for, or the best that its kernel has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from datapath.engine import Address, DatapathError, Engine, HashKind
+from datapath.netlink import Message, Socket
+from datapath.nft import ruleset
+from datapath.nft.lease import Term, renewal
+from datapath.nft.protocol import NETLINK_NETFILTER, Family, abandoned_batch
+
+SETTINGS = ("auto", "nft", "raw")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine, not yet started, and why it is this one."""
+
+    engine: Engine
+    reason: str
+
+
+def choose(setting: str, run_dir: Path) -> Choice:
+    """`auto` takes nft where the kernel has all that it needs, else raw, and says what is missing.
+
+    DatapathError for an unknown setting, and when an engine that is asked for by name cannot work here.
+    """
+    if setting not in SETTINGS:
+        raise DatapathError(f"there is no engine {setting!r}; datapath is one of {', '.join(SETTINGS)}")
+    if setting == "raw":
+        return Choice(_raw(run_dir), "raw, as the settings say")
+    missing = missing_for_nft()
+    if missing is None:
+        return Choice(_nft(run_dir), "nft, as the settings say" if setting == "nft" else "nft: the kernel has it")
+    if setting == "nft":
+        raise DatapathError(f"the nft engine cannot work here: {missing}; load the module or set datapath to raw")
+    return Choice(_raw(run_dir), f"raw, because nft cannot work here: {missing}")
+
+
+def missing_for_nft() -> str | None:
+    """What the kernel lacks for the nft engine, in words; None when it has everything.
+
+    The kernel is asked to make our very rule set, piece by piece, in batches that are abandoned instead of
+    committed: it checks everything and changes nothing.  (Base chains need an interface; the loopback is there.)
+    """
+    try:
+        netlink = Socket(NETLINK_NETFILTER)
+    except DatapathError as problem:
+        return str(problem)
+    try:
+        for feature, messages in _features():
+            try:
+                netlink.transact(abandoned_batch(messages))
+            except DatapathError as problem:
+                return f"{feature} ({problem})"
+    finally:
+        netlink.close()
+    return None
+
+
+def _features() -> list[tuple[str, list[Message]]]:
+    """What is needed, each piece with those before it."""
+    probe = Address(
+        resource="probe",
+        ip=IPv4Address("192.0.2.1"),
+        prefixlen=32,
+        interface="lo",
+        mac="01:00:5e:00:00:01",
+        hash_kind=HashKind.SOURCEIP_SOURCEPORT_DESTPORT,
+        seed=1,
+        slots=2,
+    )
+    tables = [*ruleset.drop_table(Family.NETDEV), *ruleset.netdev_table()]
+    hooked = [*tables, *ruleset.hook_interface(probe.interface)]
+    leased = [*hooked, *renewal(Term(wall_ns=1, timeout_ms=1000))]
+    belted = [*leased, *ruleset.drop_table(Family.ARP), *ruleset.arp_table()]
+    return [
+        ("it has no nf_tables for the netdev family (NF_TABLES_NETDEV)", tables),
+        ("nf_tables has no ingress hook (NETFILTER_INGRESS)", hooked),
+        ("nf_tables has no interval sets with timeouts", leased),
+        ("nf_tables has no ARP family (NF_TABLES_ARP)", belted),
+        ("nf_tables has no hash, dynamic sets or named counters (NFT_HASH)", belted + ruleset.add_address(probe)),
+    ]
+
+
+def _nft(run_dir: Path) -> Engine:
+    from datapath.nft.engine import NftEngine  # noqa: PLC0415 - only the engine in use is loaded
+
+    return NftEngine(run_dir)
+
+
+def _raw(run_dir: Path) -> Engine:
+    from datapath.raw.engine import RawEngine  # noqa: PLC0415 - only the engine in use is loaded
+
+    return RawEngine(run_dir)
