@@ -23,6 +23,19 @@ PROGRAM = Path(__file__).with_name("hostinit.py")
 COMMAND_TIMEOUT_S = 30.0
 
 
+def environment() -> dict[str, str]:
+    """What every process of a host finds; vipcastd refuses to run in the network VIPCAST_LAB_FORBIDDEN_NETNS."""
+    return {
+        "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "TERM": os.environ.get("TERM", "dumb"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "VIPCAST_LAB": "1",
+        "VIPCAST_LAB_FORBIDDEN_NETNS": str(network_of("self")),
+    }
+
+
 class Host:
     """A host.  `boot` makes its namespaces, `kill` ends them; its /etc and /var are there at the next boot.
 
@@ -94,6 +107,11 @@ class Host:
     def up(self) -> bool:
         return self.init != 0 and self._guard is not None and self._guard.poll() is None
 
+    def processes(self) -> list[int]:
+        """Its processes and its guard, by their numbers outside."""
+        guard = [self._guard.pid] if self._guard is not None else []
+        return [*guard, *(process.wrapper.pid for process in self._processes), *processes_of(self.init)]
+
     @property
     def network(self) -> int:
         """Identity of its network namespace."""
@@ -122,26 +140,13 @@ class Host:
 
     # -- commands ----------------------------------------------------------------------------------
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What every process finds; vipcastd refuses to run in the network VIPCAST_LAB_FORBIDDEN_NETNS."""
-        return {
-            "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
-            "TERM": os.environ.get("TERM", "dumb"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "VIPCAST_LAB": "1",
-            "VIPCAST_LAB_FORBIDDEN_NETNS": str(network_of("self")),
-        }
-
     def popen(
         self,
         *args: str,
         stdin: int | IO[bytes] | None = subprocess.DEVNULL,
         stdout: int | IO[bytes] | None = subprocess.DEVNULL,
         stderr: int | IO[bytes] | None = subprocess.DEVNULL,
-        environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> HostProcess:
         """Start a program here and return at once."""
         if not self.up:
@@ -150,7 +155,7 @@ class Host:
         process = HostProcess(
             self.init,
             args,
-            environment={**self.environment, **(environment or {})},
+            environment={**environment(), **(variables or {})},
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -163,7 +168,7 @@ class Host:
         *args: str,
         input: str | None = None,
         timeout_s: float = COMMAND_TIMEOUT_S,
-        environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run a program here to its end; its failure is in the answer (`.check()` raises it).
 
@@ -174,7 +179,7 @@ class Host:
             stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            environment=environment,
+            variables=variables,
         )
         try:
             out, err = process.wrapper.communicate(None if input is None else input.encode(), timeout_s)

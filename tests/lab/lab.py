@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.lab.capture import Capture
+from tests.lab.control import Status
 from tests.lab.host import Host
 from tests.lab.network import Switch
 from tests.lab.process import HostProcess
@@ -28,6 +29,9 @@ CLIENT = "gw"
 INTERFACE = "eth0"
 GROUP = "239.192.110.1"
 PORT = 5405
+
+ROOMS = (os.environ.get("VIPCAST_LAB_DIRECTORY", "/tmp"), "/dev/shm")
+"""where the hosts' disks may lie"""
 
 SETTINGS = """\
 [cluster]
@@ -237,11 +241,13 @@ class Lab:
         wait_until(agreed, bound_s, f"a cluster of {', '.join(names)}", interval_s=0.1)
 
     def _sees(self, name: str, online: Sequence[str]) -> bool:
-        answer = self.hosts[name].vipcast("status --json")
-        if answer.returncode != 0:
-            return False
-        status = json.loads(answer.stdout)
-        return bool(status.get("quorate")) and set(online) <= set(status.get("online", ()))
+        status = Status.of(self.hosts[name])
+        return status is not None and status.quorate and status.leader is not None and set(online) <= status.online
+
+    def processes(self) -> list[int]:
+        """Every process of every host, and the guards outside, by their numbers outside."""
+        hosts = (*self.hosts.values(), self._switch_host)
+        return [pid for host in hosts for pid in host.processes()]
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of every log, for the message of a failure."""
@@ -256,6 +262,10 @@ class Lab:
         """Frames that a pcap-filter(7) lets through, on the named hosts (default: all of the cluster)."""
         return Capture([self.hosts[name] for name in names or self.names], INTERFACE, expression)
 
+    def keep(self) -> None:
+        """Mark it as one that `make lab-down` may end."""
+        (self.directory / "kept").touch()
+
     def _describe(self) -> None:
         """What `make lab-shell` reads."""
         known = {name: host.init for name, host in self.hosts.items()}
@@ -266,7 +276,7 @@ class Lab:
 
 def _room() -> str:
     """Where the hosts' disks may lie: overlayfs takes no other overlayfs (a container's root) as its upper side."""
-    for path in (os.environ.get("VIPCAST_LAB_DIRECTORY", "/tmp"), "/dev/shm"):
+    for path in ROOMS:
         kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=False).stdout
         if kind.strip() not in ("overlayfs", ""):
             return path

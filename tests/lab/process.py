@@ -36,7 +36,7 @@ class Completed:
 class HostProcess:
     """A process of a host.
 
-    Its parent is an nsenter outside, which dies with the thread that started it here, and the process with its parent
+    Its parent is an nsenter outside, which dies with the thread that started it here, and the process with that
     (prctl(2), PR_SET_PDEATHSIG): a stopped nsenter would otherwise never reap its child, and a PID namespace
     does not end before every one of its processes is reaped.
 
