@@ -19,7 +19,8 @@ class Packet(NamedTuple):
     """A client's packet, as its answers name it."""
 
     client: Client
-    stamp: int
+    stamp: int | None
+    """TSval; None: an RST for a packet that the capture did not see"""
 
 
 def answerers(segments: Iterable[tuple[Captured, Tcp]], address: str) -> dict[Packet, set[str]]:
@@ -33,7 +34,7 @@ def answerers(segments: Iterable[tuple[Captured, Tcp]], address: str) -> dict[Pa
         elif captured.outgoing and tcp.source == address:
             client = Client(tcp.destination, tcp.destination_port)
             unstamped = tcp.echo is None or tcp.flags & RST
-            stamp = last_stamp.get((captured.host, client), -1) if unstamped else tcp.echo
+            stamp = last_stamp.get((captured.host, client)) if unstamped else tcp.echo
             answered[Packet(client, stamp)].add(captured.host)
     return dict(answered)
 

@@ -1,4 +1,4 @@
-"""`make lab-shell HOST=a1`: a shell in a host of the laboratory that runs, or of a new one that ends with the shell."""
+"""`make lab-shell HOST=a1`: a shell in a host of the laboratory that is up, or of a new one."""
 
 from __future__ import annotations
 

@@ -42,9 +42,8 @@ class FaultSteps:
             self.strips.watch(traffic, lambda: False, 1.5)
             self.lab.kill(KILLED)
             self.strips.marks[KILLED] = "killed"
-            taken_over = self.strips.watch(
-                traffic, self._served_by_another(traffic, KILLED, slot), TAKEOVER_BOUND_S, _nothing
-            )
+            served = self._served_by_another(traffic, KILLED, slot)
+            taken_over = self.strips.watch(traffic, served, TAKEOVER_BOUND_S)
             self.strips.watch(traffic, lambda: False, 0.7)
             attempts = traffic.halt()
         if not taken_over:

@@ -28,9 +28,12 @@ class Strips:
         self.address: SharedAddress | None = None
 
     def watch(
-        self, traffic: Traffic, until: Callable[[], bool], bound_s: float, meanwhile: Callable[[], object]
+        self, traffic: Traffic, until: Callable[[], bool], bound_s: float, meanwhile: Callable[[], object] = bool
     ) -> bool:
-        """Draw until `until` holds; False when `bound_s` seconds have passed without it.  Calls `meanwhile` often."""
+        """Draw until `until` holds; False when `bound_s` seconds have passed without it.
+
+        Calls `meanwhile` often: a capture wants to be emptied.
+        """
         end = time.monotonic() + bound_s
         while time.monotonic() < end:
             self.address = self._read_address() or self.address
