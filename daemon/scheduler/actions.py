@@ -59,7 +59,9 @@ class ActionBuilder:
             promoting = any(op.due for i in instances for op in self.graph.of(i, "promote"))
             for task, needed in (("demote", demoting), ("promote", promoting)):
                 self._pseudo(clone, task, optional=not needed, runnable=True)
-                self._pseudo(clone, f"{task}d" if task == "promote" else "demoted", optional=not needed, runnable=True)
+                self._pseudo(
+                    clone, f"{task}d" if task == "promote" else "demoted", optional=not needed, runnable=True
+                )
             self.graph.op(clone, "promoted", None).runnable = promoting or any(
                 i.role == Role.PROMOTED for i in instances
             )
@@ -73,10 +75,7 @@ class ActionBuilder:
             return
         current, target = instance.current, instance.assigned
         moving = (
-            current is not None
-            and target is not None
-            and current != target
-            and instance.next_role >= Role.STARTED
+            current is not None and target is not None and current != target and instance.next_role >= Role.STARTED
         )
         need_stop, need_promote = moving, False
         skip: set[str] = set()

@@ -9,7 +9,7 @@ from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.graph import Graph, Op, Relation
 from daemon.scheduler.operations import recurring_of
 from daemon.scheduler.reasons import reasons
-from daemon.scheduler.units import CloneUnit, Instance, Role, Unit
+from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
 from daemon.scheduler.view import Action, Plan, Recurring
 
 EXECUTED = frozenset({"start", "stop", "promote", "demote", "monitor", "fence"})
@@ -19,6 +19,8 @@ def answer(cluster: Cluster, graph: Graph) -> Plan:
     placement: dict[str, tuple[str, ...]] = {}
     promoted: dict[str, tuple[str, ...]] = {}
     for instance in cluster.instances():
+        if instance.shadow_of is not None:
+            continue
         hosts = placement.get(instance.name, ())
         if instance.assigned is not None and instance.next_role > Role.STOPPED:
             hosts = (*hosts, instance.assigned)
@@ -39,6 +41,7 @@ def answer(cluster: Cluster, graph: Graph) -> Plan:
         tuple(_actions(cluster, graph)),
         tuple(_recurring(cluster)),
         tuple(reasons(cluster, graph)),
+        _unready(cluster),
         tuple(dict.fromkeys(cluster.findings)),
     )
 
@@ -104,7 +107,9 @@ def _break_circles(cluster: Cluster, waits: dict[str, set[str]]) -> None:
         ready = [key for key, after in left.items() if not after]
         if not ready:
             victim = min(left)
-            cluster.findings.append(f"Orders go in a circle at {victim}: it does not wait for {sorted(left[victim])}")
+            cluster.findings.append(
+                f"Orders go in a circle at {victim}: it does not wait for {sorted(left[victim])}"
+            )
             waits[victim] -= left[victim]
             ready = [victim]
         for key in ready:
@@ -128,23 +133,44 @@ def _address_waits(cluster: Cluster, op: Op) -> Iterator[Action]:
         if op.task == "start" and op.host not in view.ready.get(address, frozenset()):
             if op.host in clone.slot_hosts:
                 yield Action(
-                    f"{address}_address-up_0@{op.host}", op.host, address, "address-up", reason="the address is to serve there"
-                )
-        if op.task == "stop" and op.unit.assigned != op.host and not op.unit.failed:
-            owners = view.slots[address].owners
-            leaving = [
-                slot
-                for slot, owner in sorted(owners.items())
-                if owner == op.host and clone.slot_owners.get(slot, owner) != owner
-            ]
-            if leaving:
-                yield Action(
-                    f"{address}_address-release_0@{op.host}",
+                    f"{address}_address-up_0@{op.host}",
                     op.host,
                     address,
-                    "address-release",
-                    reason=f"slots {', '.join(map(str, leaving))} move away first",
+                    "address-up",
+                    reason="the address is to serve there",
                 )
+        if op.task == "stop" and op.unit.assigned != op.host and not op.unit.failed:
+            leaving = [
+                slot for slot in view.slots[address].held_by(op.host) if clone.slot_owners.get(slot) != op.host
+            ]
+            if leaving:
+                yield _release(address, op.host, f"slots {', '.join(map(str, leaving))} move away first")
+    own = cluster.view.slots.get(op.unit.name)
+    if op.task == "start" and own is not None:
+        for holder in sorted(set((own.holders or own.owners).values())):
+            yield _release(op.unit.name, holder, "slots of it are still served there")
+
+
+def _release(address: str, host: str, reason: str) -> Action:
+    return Action(f"{address}_address-release_0@{host}", host, address, "address-release", reason=reason)
+
+
+def _unready(cluster: Cluster) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What a host that shall own slots still lacks before one may be moved to it."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for clone in cluster.units:
+        if not isinstance(clone, CloneUnit) or clone.address is None:
+            continue
+        ready = cluster.view.ready.get(clone.address, frozenset())
+        missing = {host: ["address-up"] for host in clone.slot_hosts if host not in ready}
+        for instance in cluster.instances():
+            host = instance.assigned
+            if host not in clone.slot_hosts or clone not in _addresses_before(cluster, instance):
+                continue
+            if host not in instance.running_on or instance.failed or instance.role < Role.STARTED:
+                missing.setdefault(host, []).append(instance.name)
+        found[clone.address] = {host: tuple(names) for host, names in sorted(missing.items())}
+    return found
 
 
 def _addresses_before(cluster: Cluster, instance: Instance) -> list[CloneUnit]:
@@ -152,18 +178,25 @@ def _addresses_before(cluster: Cluster, instance: Instance) -> list[CloneUnit]:
     chain: list[Unit] = [instance]
     while chain[-1].parent is not None:
         chain.append(chain[-1].parent)
-    if isinstance(chain[-1], CloneUnit | Unit) and isinstance(instance.parent, Unit):
-        chain.extend(m for m in getattr(instance.parent, "members", []) if m is not instance)
+    if isinstance(instance.parent, GroupUnit):
+        chain.extend(member for member in instance.parent.members if member is not instance)
     names = {unit.id for unit in chain} | {instance.name, instance.id.partition(":")[0]}
     found: dict[str, CloneUnit] = {}
     for unit in cluster.units:
         if isinstance(unit, CloneUnit) and unit.address is not None:
             own = {unit.id, unit.address}
             for c in cluster.view.configuration.constraints:
-                if isinstance(c, Order) and c.first in own and c.then in names and (c.first_action or "start") == "start":
+                if (
+                    isinstance(c, Order)
+                    and c.first in own
+                    and c.then in names
+                    and (c.first_action or "start") == "start"
+                ):
                     if (c.order_kind or "mandatory").lower() == "mandatory":
                         found[unit.id] = unit
-            if any(colocation.dependent in chain and colocation.score >= 1_000_000 for colocation in unit.with_this):
+            if any(
+                colocation.dependent in chain and colocation.score >= 1_000_000 for colocation in unit.with_this
+            ):
                 found[unit.id] = unit
     return list(found.values())
 

@@ -59,7 +59,9 @@ def number_of(copy: Unit) -> int:
     return int(copy.id.rpartition(":")[2])
 
 
-def _compare(placement: Placement, clone: CloneUnit, left: Instance | GroupUnit, right: Instance | GroupUnit) -> int:
+def _compare(
+    placement: Placement, clone: CloneUnit, left: Instance | GroupUnit, right: Instance | GroupUnit
+) -> int:
     """Negative if `left` shall choose first: what runs well keeps its place, what is free takes what is left."""
     cluster = placement.cluster
     places = _places(cluster, left), _places(cluster, right)
@@ -218,7 +220,9 @@ def _provisional(unit: Unit) -> None:
         _provisional(child)
 
 
-def _assign_copy(placement: Placement, clone: CloneUnit, copy: Instance | GroupUnit, prefer: str | None) -> str | None:
+def _assign_copy(
+    placement: Placement, clone: CloneUnit, copy: Instance | GroupUnit, prefer: str | None
+) -> str | None:
     if copy.assigning:
         return None
     for host in list(copy.allowed):

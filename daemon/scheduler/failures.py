@@ -29,8 +29,13 @@ def matches(instance: Instance, counted: str) -> bool:
 def recorded(cluster: Cluster, instance: Instance, host: str) -> tuple[int, int]:
     """(fail count, time of the last failure in ms), whether or not it has expired."""
     view = cluster.view
-    count = min(INFINITY, sum(n for (name, node), n in view.failures.items() if node == host and matches(instance, name)))
-    last = max((t for (name, node), t in view.last_failure_ms.items() if node == host and matches(instance, name)), default=0)
+    count = min(
+        INFINITY, sum(n for (name, node), n in view.failures.items() if node == host and matches(instance, name))
+    )
+    last = max(
+        (t for (name, node), t in view.last_failure_ms.items() if node == host and matches(instance, name)),
+        default=0,
+    )
     return count, last
 
 

@@ -198,9 +198,7 @@ def _ban_children(unit: Unit, host: str, origin: str) -> None:
         _ban_children(child, host, origin)
 
 
-def _meaning(
-    cluster: Cluster, reading: _Reading, result: OperationView, probe: bool, old: bool
-) -> tuple[str, int]:
+def _meaning(cluster: Cluster, reading: _Reading, result: OperationView, probe: bool, old: bool) -> tuple[str, int]:
     """The result's real outcome: done, error, timeout, hard, fatal, not-installed … and the exit code to go by."""
     instance, host = reading.instance, reading.host
     code = {DEGRADED: OK, DEGRADED_PROMOTED: PROMOTED}.get(result.exit_code, result.exit_code)

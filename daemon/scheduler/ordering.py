@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daemon.model.configuration import INFINITY, Colocation as ColocationConstraint, Order, ResourceSet
+from daemon.model.configuration import INFINITY, Order, ResourceSet
+from daemon.model.configuration import Colocation as ColocationConstraint
 from daemon.scheduler.cluster import Cluster, truth, whole
 from daemon.scheduler.colocation import connect
 from daemon.scheduler.graph import Graph, Op, Relation
@@ -63,7 +64,9 @@ class Orderings:
 
     def _simple(self, constraint: Order, first: Unit, then: Unit) -> None:
         if first is then:
-            self.cluster.findings.append(f"The order '{constraint.id}' puts {first.id} before itself: it is ignored")
+            self.cluster.findings.append(
+                f"The order '{constraint.id}' puts {first.id} before itself: it is ignored"
+            )
             return
         task = constraint.first_action or "start"
         then_task = constraint.then_action or task
@@ -95,9 +98,7 @@ class Orderings:
         gate.pseudo, gate.optional, gate.minimum = True, True, minimum
         for copy in first.children:
             self.entries.append(Ordering(copy, task, None, "", Relation.MIN_RUNNABLE, then_op=gate))
-        self.entries.append(
-            Ordering(None, "", then, then_task, relation | BLOCKS, first_op=gate)
-        )
+        self.entries.append(Ordering(None, "", then, then_task, relation | BLOCKS, first_op=gate))
 
     def _sets(self, constraint: Order) -> None:
         kind = _kind(constraint.order_kind, constraint.score)
@@ -199,12 +200,20 @@ class Orderings:
             if previous is not None and group.colocated:
                 connect(
                     self.cluster,
-                    Colocation("#group-members", member, previous, INFINITY, influence=member.critical, explicit=False),
+                    Colocation(
+                        "#group-members", member, previous, INFINITY, influence=member.critical, explicit=False
+                    ),
                 )
             if promotable:
                 self._promotable_member(group, previous, member)
             self.add(group, "stop", member, "stop", ORDERED if previous is None and group.ordered else ORDERED)
-            self.add(member, "stop", group, "stopped", IMPLIES | ORDERED if previous is None and group.ordered else ORDERED)
+            self.add(
+                member,
+                "stop",
+                group,
+                "stopped",
+                IMPLIES | ORDERED if previous is None and group.ordered else ORDERED,
+            )
             self.add(group, "start", member, "start", ORDERED)
             self.add(member, "start", group, "running", IMPLIES | BLOCKS)
             if not group.ordered:
@@ -340,7 +349,9 @@ def unpack_colocations(cluster: Cluster, orderings: Orderings) -> None:
                 continue
             for dependent in expand(cluster, constraint.resource or ""):
                 for primary in expand(cluster, constraint.with_resource or ""):
-                    _colocation(cluster, orderings, constraint, dependent, primary, constraint.role, constraint.with_role)
+                    _colocation(
+                        cluster, orderings, constraint, dependent, primary, constraint.role, constraint.with_role
+                    )
 
 
 def _colocation(
@@ -354,9 +365,7 @@ def _colocation(
     score: int | None = None,
 ) -> None:
     if dependent is primary:
-        cluster.findings.append(
-            f"The colocation '{constraint.id}' puts {dependent.id} with itself: it is ignored"
-        )
+        cluster.findings.append(f"The colocation '{constraint.id}' puts {dependent.id} with itself: it is ignored")
         return
     if score is None:
         score = score_of(constraint.score)

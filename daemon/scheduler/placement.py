@@ -82,9 +82,7 @@ class Placement:
         options = self.cluster.options
         if instance.next_role == Role.STOPPED:
             ban(instance, self.cluster.hosts, "target-role")
-        elif (
-            instance.next_role > instance.role and not self.cluster.quorate and options.no_quorum == "freeze"
-        ):
+        elif instance.next_role > instance.role and not self.cluster.quorate and options.no_quorum == "freeze":
             instance.next_role = instance.role
 
     def _apply_need(self, instance: Instance, colocation: Colocation, final: bool) -> None:

@@ -31,12 +31,12 @@ def resolve(cluster: Cluster, reference: str | None) -> Unit | None:
     if reference is None:
         return None
     unit = cluster.by_id.get(reference)
+    if isinstance(unit, Instance) and unit.shadow_of is not None:
+        return unit.shadow_of
     if unit is not None:
         return unit
     inside = cluster.by_id.get(f"{reference}:0")
-    if inside is not None:
-        return inside.top
-    return next((u for u in cluster.units if getattr(u, "address", None) == reference), None)
+    return inside.top if inside is not None else None
 
 
 def locations(cluster: Cluster) -> list[Preference]:
@@ -97,7 +97,12 @@ def _matching(cluster: Cluster, pattern: str) -> list[tuple[Unit, re.Match[str] 
 
 
 def _location(
-    cluster: Cluster, constraint: Location, unit: Unit, role: str | None, score: str | None, match: re.Match[str] | None
+    cluster: Cluster,
+    constraint: Location,
+    unit: Unit,
+    role: str | None,
+    score: str | None,
+    match: re.Match[str] | None,
 ) -> list[Preference]:
     wanted = ROLES.get((role or "").lower(), Role.UNKNOWN)
     if wanted == Role.STARTED:
@@ -107,9 +112,7 @@ def _location(
         if constraint.node not in cluster.hosts:
             return []
         return [Preference(constraint.id, unit, {constraint.node: score_of(score)}, wanted, discovery)]
-    return [
-        _rule(cluster, constraint, rule, unit, discovery, match) for rule in constraint.rules
-    ]
+    return [_rule(cluster, constraint, rule, unit, discovery, match) for rule in constraint.rules]
 
 
 def _rule(

@@ -35,7 +35,9 @@ class Probes:
         """One instance is enough: the one that shall run there, else the first."""
         if not clone.copies:
             return
-        chosen: Instance | GroupUnit = next((c for c in clone.copies if first_assigned(c) == host.name), clone.copies[0])
+        chosen: Instance | GroupUnit = next(
+            (c for c in clone.copies if first_assigned(c) == host.name), clone.copies[0]
+        )
         known = {
             i.config.id for copy in clone.copies for i in copy.instances() if host.name in i.known_on and i.config
         }
@@ -44,7 +46,7 @@ class Probes:
                 self._instance(instance, host)
 
     def _instance(self, instance: Instance, host: Host) -> None:
-        if instance.orphan or host.name in instance.known_on:
+        if (instance.orphan and instance.shadow_of is None) or host.name in instance.known_on:
             return
         exclusive = instance.exclusive_discovery or instance.top.exclusive_discovery
         mode = instance.discovery.get(host.name, "always")

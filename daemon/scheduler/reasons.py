@@ -14,7 +14,8 @@ from daemon.scheduler.view import Reason
 
 def reasons(cluster: Cluster, graph: Graph) -> Iterator[Reason]:
     for instance in cluster.instances():
-        yield _instance(cluster, graph, instance)
+        if instance.shadow_of is None:
+            yield _instance(cluster, graph, instance)
     for unit in cluster.units:
         if isinstance(unit, CloneUnit) and unit.address is not None:
             yield from _slots(cluster, unit)
@@ -85,8 +86,9 @@ def _slots(cluster: Cluster, clone: CloneUnit) -> Iterator[Reason]:
     owners = cluster.view.slots[clone.address].owners
     scores = {host: tuple(_merge(parts)) for host, parts in sorted(clone.origins.items())}
     rejected = {
-        name: _why_not(host, clone, name, None) if clone.allowed.get(name, -INFINITY) < 0 or not host.available else
-        "it has its share of slots"
+        name: _why_not(host, clone, name, None)
+        if clone.allowed.get(name, -INFINITY) < 0 or not host.available
+        else "it has its share of slots"
         for name, host in cluster.hosts.items()
     }
     for slot in range(clone.clone_max):

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from daemon.scheduler.placement import Placement
 
 
-def shares(count: int, hosts: Sequence[str], weights: Mapping[str, int], held: Mapping[str, int], most: int) -> dict[str, int]:
+def shares(
+    count: int, hosts: Sequence[str], weights: Mapping[str, int], held: Mapping[str, int], most: int
+) -> dict[str, int]:
     """How many of `count` slots each host gets: by weight, at most `most`; who holds more keeps the odd ones.
 
     The sum is below `count` only if the hosts together may not take more.

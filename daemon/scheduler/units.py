@@ -156,6 +156,8 @@ class Instance(Unit):
     last: dict[str, OperationView] = field(default_factory=dict)
     reload: bool = False
     restart: bool = False
+    shadow_of: CloneUnit | None = None
+    """a plain run of an address whose clone is slot-driven now: it may only be found and stopped"""
     blame: str = ""
     """why it is stopped or blocked, where a sentence is known"""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from daemon.model.configuration import INFINITY, Clone, Configuration, Group, NodeEntry, Primitive
 from daemon.scheduler.cluster import Cluster, Options, merged, span_ms, truth, whole
 from daemon.scheduler.rules import Facts
-from daemon.scheduler.scores import score_of
+from daemon.scheduler.scores import ban, score_of
 from daemon.scheduler.units import CloneUnit, GroupUnit, Host, Instance, Role, Unit
 from daemon.scheduler.view import NodeView, View
 
@@ -30,7 +30,10 @@ def unpack(view: View) -> Cluster:
     cluster = Cluster(view, options, _hosts(view, facts), quorate=view.quorate)
     builder = _Builder(cluster, facts)
     for resource in configuration.resources:
-        cluster.units.append(builder.unit(resource, None))
+        unit = builder.unit(resource, None)
+        cluster.units.append(unit)
+        if isinstance(unit, CloneUnit) and unit.address is not None:
+            cluster.units.append(builder.shadow(unit))
     cluster.units.sort(key=lambda unit: -unit.priority)
     for unit in cluster.units:
         _register(cluster, unit)
@@ -132,6 +135,15 @@ class _Builder:
         if config.standard == "stonith":
             self.cluster.have_fencing = True
         unit.requires = _requires(unit, meta.get("requires"), self.cluster.options)
+        return unit
+
+    def shadow(self, clone: CloneUnit) -> Instance:
+        """The plain resource that a slot-driven address once was, or still is somewhere: it is looked for and stopped."""
+        assert clone.config is not None
+        assert isinstance(clone.config.child, Primitive)
+        unit = self._instance(clone.config.child, None, None)
+        unit.shadow_of, unit.orphan, unit.next_role = clone, True, Role.STOPPED
+        ban(unit, self.cluster.hosts, "slot-driven")
         return unit
 
     def _group(self, config: Group, parent: GroupUnit | CloneUnit | None, number: int | None) -> GroupUnit:

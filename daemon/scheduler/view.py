@@ -54,6 +54,12 @@ class SlotsView:
 
     address: str
     owners: dict[int, str]
+    holders: dict[int, str] = field(default_factory=dict)
+    """slot → who may still be serving it (differs from the owner while it moves); empty: as `owners`"""
+
+    def held_by(self, node: str) -> tuple[int, ...]:
+        """Slots that a node may still be serving."""
+        return tuple(slot for slot, holder in sorted((self.holders or self.owners).items()) if holder == node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,9 @@ class Plan:
     actions: tuple[Action, ...]
     recurring: tuple[Recurring, ...]
     reasons: tuple[Reason, ...]
+    unready: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    """address → node that shall own slots → what is missing there before one may move to it: `address-up`, and
+    instances that go with the address and do not run there yet"""
     findings: tuple[str, ...] = ()
     """what could not be planned and why, a sentence each"""
 
