@@ -103,10 +103,15 @@ class FlowProbe:
     def has(self, local: bytes, local_port: int, remote: bytes, remote_port: int) -> bool:
         """Whether a local socket belongs to this connection (addresses packed): established, half-open or closing.
 
-        A listener that would take a new connection does not count.
+        A listener that would take a new connection does not count.  DatapathError when the kernel cannot tell.
         """
         state = self._diag.find(local, local_port, remote, remote_port)
         return state is not None and state not in (TcpState.LISTEN, TcpState.CLOSE)
+
+    def half_open(self, local: bytes, local_port: int, remote: bytes, remote_port: int) -> bool:
+        """Whether we have answered this connection's SYN, and its client may not know yet."""
+        state = self._diag.find(local, local_port, remote, remote_port)
+        return state in (TcpState.SYN_RECV, TcpState.NEW_SYN_RECV)
 
     def close(self) -> None:
         self._diag.close()

@@ -12,19 +12,17 @@ Driven by its owner's event loop: watch `fileno()`, call `on_readable` when it h
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from struct import Struct
 
 from datapath import bpf_filter, frames
 from datapath.engine import DatapathError
-from datapath.mac import format_mac, is_group, pack_mac
+from datapath.mac import format_mac, pack_mac
+from datapath.packet_socket import Memberships, interface_index, interface_mac, open_deaf
 
 FRAMES_PER_CALL = 64
 """a flood of requests cannot hold up the owner's loop: the rest waits for the next call"""
@@ -33,15 +31,6 @@ CLAIMS_PER_CALL = 16
 STRANGERS_MAX = 256
 CLAIM_EVERY_NS = 1_000_000_000
 """the same stranger's claim is told once a second"""
-
-SOL_PACKET = 263
-PACKET_ADD_MEMBERSHIP = 1
-PACKET_DROP_MEMBERSHIP = 2
-PACKET_MR_MULTICAST = 0
-PACKET_MR_UNICAST = 3
-_membership = Struct("=iHH8s")
-SIOCGIFHWADDR = 0x8927
-ARPHRD_ETHER = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +68,13 @@ class Responder:
         self._clock = clock
         self._deadline_ns = 0
         self._addresses: dict[IPv4Address, bytes] = {}
-        self._memberships: set[bytes] = set()
         self._told: dict[tuple[IPv4Address, bytes], int] = {}
         self._socket = _open_arp_socket(interface)
         try:
-            self._index = socket.if_nametoindex(interface)
+            self._memberships = Memberships(self._socket, interface)
+            self._index = interface_index(self._socket, interface)
             self._own_mac = interface_mac(self._socket, interface)
-        except (OSError, DatapathError):
+        except DatapathError:
             self._socket.close()
             raise
 
@@ -103,25 +92,13 @@ class Responder:
         """
         wanted = {ip: pack_mac(mac) for ip, mac in addresses.items()}
         program = bpf_filter.arp_for(wanted.items()) if wanted else bpf_filter.REFUSE_ALL
-        macs = set(wanted.values())
-        joined: list[bytes] = []
+        joined = self._memberships.add(wanted.values())
         try:
-            for mac in macs - self._memberships:
-                self._member(PACKET_ADD_MEMBERSHIP, mac)
-                joined.append(mac)
             bpf_filter.attach(self._socket, program)
-        except (OSError, DatapathError) as error:
-            for mac in joined:
-                self._member(PACKET_DROP_MEMBERSHIP, mac)
-            if isinstance(error, DatapathError):
-                raise
-            raise DatapathError(
-                f"{self.interface} cannot receive frames for a shared MAC: {error.strerror or error}"
-            ) from error
-        for mac in self._memberships - macs:
-            with contextlib.suppress(OSError):  # the interface itself may be gone
-                self._member(PACKET_DROP_MEMBERSHIP, mac)
-        self._memberships = macs
+        except DatapathError:
+            self._memberships.drop(joined)
+            raise
+        self._memberships.keep_only(wanted.values())
         self._addresses = wanted
         self._told = {key: at for key, at in self._told.items() if key[0] in wanted}
 
@@ -142,8 +119,8 @@ class Responder:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                if error.errno == errno.ENETDOWN:
-                    continue  # told once by the socket when the interface goes down; ARP resumes when it is up
+                if error.errno == errno.ENETDOWN and self._is_still_there():
+                    continue  # told once when the interface goes down; the socket hears again when it is up
                 raise DatapathError(
                     f"the ARP socket on {self.interface} failed: {error.strerror or error}; "
                     "make a new one once the interface is back"
@@ -176,6 +153,12 @@ class Responder:
         """Memberships end with the socket."""
         self._socket.close()
 
+    def _is_still_there(self) -> bool:
+        try:
+            return interface_index(self._socket, self.interface) == self._index
+        except DatapathError:
+            return False
+
     def _answer(self, arp: frames.Arp) -> None:
         if arp.operation is not frames.ArpOperation.REQUEST or arp.sender_ip == arp.target_ip:
             return
@@ -205,41 +188,14 @@ class Responder:
         self._told[key] = now_ns
         return ForeignClaim(arp.sender_ip, format_mac(arp.sender_mac), self.interface, format_mac(arp.source))
 
-    def _member(self, option: int, mac: bytes) -> None:
-        kind = PACKET_MR_MULTICAST if is_group(format_mac(mac)) else PACKET_MR_UNICAST
-        self._socket.setsockopt(SOL_PACKET, option, _membership.pack(self._index, kind, 6, mac))
-
 
 def _open_arp_socket(interface: str) -> socket.socket:
     """A packet socket that refuses everything from its first moment, bound to ARP on `interface`."""
+    sock = open_deaf()
     try:
-        # protocol 0: nothing is received before bind, when the filter is already in place
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
-    except PermissionError as error:
-        raise DatapathError(
-            "not permitted to open a packet socket; the process needs the capability CAP_NET_RAW"
-        ) from error
-    except OSError as error:
-        raise DatapathError(f"cannot open a packet socket: {error.strerror or error}") from error
-    try:
-        bpf_filter.attach(sock, bpf_filter.REFUSE_ALL)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE_BYTES)
         sock.bind((interface, frames.ETHERTYPE_ARP))
     except OSError as error:
         sock.close()
         raise DatapathError(f"cannot listen for ARP on {interface}: {error.strerror or error}") from error
-    except DatapathError:
-        sock.close()
-        raise
     return sock
-
-
-def interface_mac(sock: socket.socket, interface: str) -> bytes:
-    """The interface's own MAC (SIOCGIFHWADDR, netdevice(7)); DatapathError when it is not an Ethernet device."""
-    try:
-        answer = fcntl.ioctl(sock.fileno(), SIOCGIFHWADDR, interface.encode()[:15].ljust(40, b"\0"))
-    except OSError as error:
-        raise DatapathError(f"cannot read the MAC of {interface}: {error.strerror or error}") from error
-    if int.from_bytes(answer[16:18], "little") != ARPHRD_ETHER:
-        raise DatapathError(f"{interface} is not an Ethernet device: shared addresses need one")
-    return bytes(answer[18:24])
