@@ -1,0 +1,49 @@
+"""Putting names and values into attribute sets as pcs does: into the first; an empty value takes a name away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from daemon.model.configuration import AttributeSet
+from daemon.model.identifiers import sanitized, unique_id
+
+Sets = tuple[AttributeSet, ...]
+
+
+def put_values(sets: Sets, changes: Mapping[str, str], new_id: str, taken: Collection[str]) -> Sets:
+    """`sets` with `changes` made in the first one; `new_id` is the id that a first set would get.
+
+    A set that only repeats another one by reference becomes a set of its own.  A set without values is dropped.
+    """
+    if not sets:
+        values = {name: value for name, value in changes.items() if value != ""}
+        return (AttributeSet(id=unique_id(sanitized(new_id), taken), values=values),) if values else ()
+    first = sets[0]
+    if first.id_ref is not None:
+        first = first.model_copy(
+            update={"id": unique_id(sanitized(new_id), taken), "id_ref": None, "pair_ids": {}, "pair_refs": {}}
+        )
+    return tuple(one for one in (with_values(first, changes), *sets[1:]) if one.values or one.rule is not None)
+
+
+def with_values(stated: AttributeSet, changes: Mapping[str, str]) -> AttributeSet:
+    merged = {**stated.values, **changes}
+    values = {name: value for name, value in merged.items() if value != ""}
+    return stated.model_copy(
+        update={
+            "values": values,
+            "pair_ids": {name: own for name, own in stated.pair_ids.items() if name in values},
+            "pair_refs": {n: ref for n, ref in stated.pair_refs.items() if n in values and n not in changes},
+        }
+    )
+
+
+def without_name(sets: Sets, name: str) -> Sets:
+    """`sets` without `name` in any of them."""
+    cleared = (with_values(one, {name: ""}) if one.id_ref is None else one for one in sets)
+    return tuple(one for one in cleared if one.values or one.rule is not None)
+
+
+def value_of(sets: Sets, name: str) -> str | None:
+    """The value of the first unconditional set that has `name`."""
+    return next((one.values[name] for one in sets if one.rule is None and name in one.values), None)

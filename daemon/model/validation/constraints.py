@@ -1,0 +1,192 @@
+"""Constraints: what they name exists, and their values are values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from daemon.model.configuration import (
+    AnyConstraint,
+    Clone,
+    Colocation,
+    Configuration,
+    Location,
+    Order,
+    ResourceSet,
+    Rule,
+    Ticket,
+)
+from daemon.model.findings import Finding, error, warning
+from daemon.model.options import Check, check_values, one_of
+from daemon.model.values import parse_boolean, parse_score
+from daemon.model.xmltree import parse_xml
+
+_ROLE = one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave")
+_ACTION = one_of("start", "stop", "promote", "demote")
+_SET_OPTIONS: dict[str, Check] = {
+    "sequential": parse_boolean,
+    "require-all": parse_boolean,
+    "ordering": one_of("group", "listed"),
+    "action": _ACTION,
+    "role": _ROLE,
+    "score": parse_score,
+    "kind": one_of("Optional", "Mandatory", "Serialize"),
+}
+_OPERATIONS = frozenset({"lt", "gt", "lte", "gte", "eq", "ne", "defined", "not_defined"})
+
+
+def check(configuration: Configuration) -> Iterator[Finding]:
+    known = _nameable(configuration)
+    inside = {
+        inner.id: clone.id
+        for clone in configuration.resources
+        if isinstance(clone, Clone)
+        for inner in configuration.model_copy(update={"resources": (clone.child,)}).walk()
+    }
+    for constraint in configuration.constraints:
+        for name in _named(constraint):
+            if name not in known:
+                yield error(
+                    "unknown-resource",
+                    constraint.id,
+                    f"constraint '{constraint.id}' names '{name}', which does not exist",
+                    "remove the constraint or create the resource",
+                )
+            elif name in inside:
+                yield warning(
+                    "inside-clone",
+                    constraint.id,
+                    f"constraint '{constraint.id}' names '{name}', which is inside the clone '{inside[name]}'",
+                    "name the clone",
+                )
+        yield from _sets(constraint.id, constraint.sets)
+        match constraint:
+            case Location():
+                yield from _location(constraint)
+            case Colocation():
+                yield from _colocation(constraint)
+            case Order():
+                yield from _order(constraint)
+            case Ticket():
+                yield from _values(constraint.id, {"rsc-role": (constraint.role, _ROLE)})
+                yield warning(
+                    "unsupported-ticket",
+                    constraint.id,
+                    f"ticket constraint '{constraint.id}' is kept, but vipcast knows no tickets",
+                )
+
+
+def _nameable(configuration: Configuration) -> set[str]:
+    names = {resource.id for resource in configuration.walk()}
+    names |= {template.id for template in configuration.templates} | {tag.id for tag in configuration.tags}
+    for text in configuration.extras:
+        root = parse_xml(text)
+        if root.tag == "bundle":
+            names |= {
+                node.attributes["id"]
+                for node in root.walk()
+                if node.tag in {"bundle", "primitive"} and node.get("id")
+            }
+    return names
+
+
+def _named(constraint: AnyConstraint) -> Iterator[str]:
+    match constraint:
+        case Colocation():
+            direct = (constraint.resource, constraint.with_resource)
+        case Order():
+            direct = (constraint.first, constraint.then)
+        case Location() | Ticket():
+            direct = (constraint.resource, None)
+    yield from (name for name in direct if name is not None)
+    yield from (name for stated in constraint.sets for name in stated.resources)
+
+
+def _location(constraint: Location) -> Iterator[Finding]:
+    name = constraint.id
+    if constraint.resource is None and constraint.resource_pattern is None and not constraint.sets:
+        yield error("incomplete-constraint", name, f"location constraint '{name}' names no resource")
+    if constraint.resource_pattern is not None:
+        try:
+            re.compile(constraint.resource_pattern)
+        except re.error as problem:
+            yield error(
+                "bad-pattern", name, f"the resource pattern of '{name}' is not a regular expression: {problem}"
+            )
+    if constraint.rules:
+        for rule in constraint.rules:
+            yield from _rule(name, rule)
+    elif constraint.node is None:
+        yield error("incomplete-constraint", name, f"location constraint '{name}' has neither a node nor a rule")
+    discovery = one_of("always", "never", "exclusive")
+    yield from _values(
+        name,
+        {
+            "score": (constraint.score, parse_score),
+            "role": (constraint.role, _ROLE),
+            "resource-discovery": (constraint.resource_discovery, discovery),
+        },
+    )
+
+
+def _rule(owner: str, rule: Rule) -> Iterator[Finding]:
+    if not rule.expressions:
+        yield error("empty-rule", owner, f"rule '{rule.id}' of '{owner}' has no expressions")
+    yield from _values(rule.id, {"score": (rule.score, parse_score)})
+    for expression in rule.expressions:
+        if expression.rule is not None:
+            yield from _rule(owner, expression.rule)
+        elif expression.kind == "attribute" and expression.operation not in _OPERATIONS:
+            yield error(
+                "bad-rule", expression.id, f"'{expression.operation}' of '{expression.id}' is not a comparison"
+            )
+
+
+def _colocation(constraint: Colocation) -> Iterator[Finding]:
+    name = constraint.id
+    if constraint.resource is None or constraint.with_resource is None:
+        if not constraint.sets:
+            yield error("incomplete-constraint", name, f"colocation constraint '{name}' names no two resources")
+    elif constraint.resource == constraint.with_resource:
+        yield error(
+            "colocated-with-itself", name, f"constraint '{name}' colocates '{constraint.resource}' with itself"
+        )
+    yield from _values(
+        name,
+        {
+            "score": (constraint.score, parse_score),
+            "rsc-role": (constraint.role, _ROLE),
+            "with-rsc-role": (constraint.with_role, _ROLE),
+            "influence": (constraint.influence, parse_boolean),
+        },
+    )
+
+
+def _order(constraint: Order) -> Iterator[Finding]:
+    name = constraint.id
+    if (constraint.first is None or constraint.then is None) and not constraint.sets:
+        yield error("incomplete-constraint", name, f"order constraint '{name}' names no two resources")
+    yield from _values(
+        name,
+        {
+            "first-action": (constraint.first_action, _ACTION),
+            "then-action": (constraint.then_action, _ACTION),
+            "kind": (constraint.order_kind, _SET_OPTIONS["kind"]),
+            "score": (constraint.score, parse_score),
+            "symmetrical": (constraint.symmetrical, parse_boolean),
+            "require-all": (constraint.require_all, parse_boolean),
+        },
+    )
+
+
+def _sets(owner: str, sets: Iterable[ResourceSet]) -> Iterator[Finding]:
+    for stated in sets:
+        if not stated.resources:
+            yield error("empty-set", owner, f"resource set '{stated.id}' of '{owner}' is empty")
+        yield from check_values(stated.id, stated.options, _SET_OPTIONS)
+
+
+def _values(where: str, values: dict[str, tuple[str | None, Check]]) -> Iterator[Finding]:
+    for name, (value, parse) in values.items():
+        if value is not None:
+            yield from check_values(where, {name: value}, {name: parse})
