@@ -1,4 +1,4 @@
-"""The way of every edit: load, change, check, store; and again when somebody else was faster."""
+"""The way of every edit: load, change, store; and again when somebody else was faster."""
 
 from __future__ import annotations
 
@@ -9,37 +9,49 @@ from daemon.cli.call import OK, Call, CommandError
 from daemon.cli.sources import Superseded
 from daemon.control.schema import Accepted
 from daemon.model.configuration import Configuration
-from daemon.model.edits import Edited
 from daemon.model.findings import Finding
 
 ATTEMPTS_MAX = 8
 POLL_S = 0.1
 
-Change = Callable[[Configuration], Edited]
-"""Raises `Refused`."""
+Change = Callable[[Configuration], Configuration]
+"""An edit of `daemon.model.edits` with its arguments.  Raises `Refused`."""
+Telling = Callable[[Configuration, Configuration], Iterable[str]]
+"""(before, after) → what to say about it"""
 
 
-def edit(call: Call, change: Change) -> int:
-    """Carry out one edit on the call's source and say what came of it."""
+def nothing_to_say(_before: Configuration, _after: Configuration) -> Iterable[str]:
+    """pcs is silent about most edits."""
+    return ()
+
+
+def saying(*lines: str) -> Telling:
+    """The same lines, whatever has changed."""
+    return lambda _before, _after: lines
+
+
+def edit(call: Call, change: Change, telling: Telling = nothing_to_say) -> int:
+    """Carry out one edit on the call's source, and say what came of it."""
     for _ in range(ATTEMPTS_MAX):
         loaded = call.source.load()
-        edited = change(loaded.configuration)
-        if edited.configuration == loaded.configuration:
-            return finish(call, None, edited.messages, edited.warnings)
+        after = change(loaded.configuration)
+        told = tuple(telling(loaded.configuration, after))
+        if after == loaded.configuration:
+            return finish(call, None, told)
         try:
-            accepted = call.source.store(edited.configuration, loaded.epoch, call.typed)
+            accepted = call.source.store(after, loaded.epoch, call.typed)
         except Superseded:
             continue
-        return finish(call, accepted, edited.messages, edited.warnings)
+        return finish(call, accepted, told)
     raise CommandError(
         f"somebody else changed the configuration {ATTEMPTS_MAX} times in between; nothing has changed, try again",
         code="conflict",
     )
 
 
-def finish(call: Call, accepted: Accepted | None, messages: Iterable[str], warnings: Iterable[Finding]) -> int:
+def finish(call: Call, accepted: Accepted | None, told: Iterable[str], warnings: Iterable[Finding] = ()) -> int:
     """Print what an edit had to say, and with --wait wait until the cluster has carried it out."""
-    told = tuple(messages)
+    wait_s = call.wait_s
     findings = tuple(dict.fromkeys((*warnings, *(accepted.findings if accepted else ()))))
     if call.out.json_wanted:
         call.out.document(
@@ -47,7 +59,7 @@ def finish(call: Call, accepted: Accepted | None, messages: Iterable[str], warni
                 "changed": accepted is not None,
                 "index": accepted.index if accepted else None,
                 "epoch": accepted.epoch if accepted else None,
-                "messages": told,
+                "messages": tuple(told),
                 "findings": findings,
             }
         )
@@ -55,7 +67,7 @@ def finish(call: Call, accepted: Accepted | None, messages: Iterable[str], warni
         for finding in findings:
             call.out.note(str(finding))
         call.out.lines(told)
-    wait_s = call.wait_s
+        call.out.flush()
     if wait_s is not None and accepted is not None and not call.has("--file"):
         settle(call, accepted.index, wait_s)
     return OK

@@ -166,14 +166,9 @@ class Grammar:
         if len(arguments) < command.needs:
             raise UsageError(f"'{command.name}' needs more than that", command)
         if len(arguments) > command.takes:
+            if len(self.under(command.words)) > 1 and not command.takes:
+                raise UsageError(self._unknown_word([*command.words, *arguments]), command)
             extra = arguments[command.takes]
-            next_words = {
-                c.words[len(command.words)] for c in self.under(command.words) if c.words != command.words
-            }
-            if next_words:
-                raise UsageError(
-                    f"unknown command '{command.name} {extra}'{_did_you_mean(extra, next_words)}", command
-                )
             raise UsageError(f"'{command.name}' does not understand '{extra}'", command)
 
     def _unknown_word(self, words: Sequence[str]) -> str:

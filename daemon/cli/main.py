@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The console script."""
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     environment = dict(os.environ)
-    out = terminal_output("--json" in arguments, environment)
+    out = terminal_output(environment)
     try:
         code = run(arguments, out, environment)
         sys.stdout.flush()
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(arguments: Sequence[str], out: Output, environment: dict[str, str]) -> int:
     """One command line, from words to an exit code; raises only BrokenPipeError and KeyboardInterrupt."""
     table = grammar()
+    out.json_wanted = "--json" in arguments
     try:
         return _run(tuple(arguments), out, environment, table)
     except UsageError as error:
@@ -51,7 +52,6 @@ def run(arguments: Sequence[str], out: Output, environment: dict[str, str]) -> i
 
 def _run(arguments: tuple[str, ...], out: Output, environment: dict[str, str], table: Grammar) -> int:
     invocation = table.parse(arguments)
-    out.json_wanted = "--json" in invocation.options
     if "--version" in invocation.options:
         from importlib.metadata import version  # noqa: PLC0415 - start-up time
 

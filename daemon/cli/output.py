@@ -12,10 +12,10 @@ _COLOURS = {"good": "32", "bad": "31", "moving": "33", "quiet": "2", "strong": "
 class Output:
     """Standard output and error of one command."""
 
-    def __init__(self, stdout: TextIO, stderr: TextIO, json_wanted: bool = False, colour: bool = False) -> None:
+    def __init__(self, stdout: TextIO, stderr: TextIO, colour: bool = False) -> None:
         self._stdout = stdout
         self._stderr = stderr
-        self.json_wanted = json_wanted
+        self.json_wanted = False
         self._colour = colour
 
     def line(self, text: str = "") -> None:
@@ -55,7 +55,7 @@ class Output:
         return f"\x1b[{_COLOURS[what]}m{text}\x1b[0m" if self._colour else text
 
 
-def terminal_output(json_wanted: bool, environment: dict[str, str]) -> Output:
+def terminal_output(environment: dict[str, str]) -> Output:
     """The process's own streams.  Colours only on a terminal, and not where NO_COLOR is set (no-color.org)."""
     colour = sys.stdout.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
-    return Output(sys.stdout, sys.stderr, json_wanted, colour)
+    return Output(sys.stdout, sys.stderr, colour)

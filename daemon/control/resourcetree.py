@@ -38,6 +38,11 @@ def resources(view: View, actions: Iterable[Action] = (), slots: Slots | None = 
     return tuple(teller.resource(unit) for unit in ordered)
 
 
+def hosts(view: View) -> Mapping[str, units.Host]:
+    """The nodes with their standby and maintenance, as the scheduler sees them."""
+    return unpack(view).hosts
+
+
 def resources_at_rest(configuration: Configuration) -> tuple[ResourceStatus, ...]:
     """The tree of a configuration that nothing runs of: `vipcast -f FILE resource`."""
     nodes = {entry.name: NodeView(entry.name, online=False) for entry in configuration.nodes}
@@ -132,13 +137,21 @@ class _Teller:
 def _slot_instance(clone: units.CloneUnit, slot: SlotStatus) -> InstanceStatus:
     return InstanceStatus(
         id=f"{clone.address}:{slot.slot}",
-        role="Stopped" if slot.holder is None else "Started",
+        role=_role_of_slot(slot),
         node=slot.holder,
         managed=clone.managed,
         slot=slot.slot,
         successor=slot.successor,
         phase=slot.phase,
     )
+
+
+def _role_of_slot(slot: SlotStatus) -> Role:
+    if slot.holder is None:
+        return "Stopped"
+    if slot.phase == "closing" or (slot.phase == "draining" and slot.successor is None):
+        return "Stopping"
+    return "Started" if slot.opened else "Starting"
 
 
 def _base(instance: units.Instance) -> str:

@@ -20,8 +20,9 @@ SCHEMA = 1
 Role = Literal["Started", "Stopped", "Starting", "Stopping", "FAILED", "Promoted", "Unpromoted"]
 """What an instance is doing; FAILED: its last operation failed and it may or may not run."""
 
-Phase = Literal["free", "opening", "open", "draining", "closing"]
-"""What becomes of a slot: `open` on its holder, or a step of its move (LEASES.md, rule 24)."""
+SlotPhase = Literal["free", "open", "draining", "opening", "closing"]
+"""What becomes of a slot: nobody has it; its holder serves it; its holder takes nothing new any more; the successor
+takes what is new while the holder ends what it has; its holder is to drop everything, it will be given out anew."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     last_heard_ms: int | None = None
     """milliseconds since its newest heartbeat reached the answering node; None: never, or it is that node"""
     lease_left_ms: int | None = None
-    """milliseconds that its lease still runs; of other nodes only the leader knows it"""
+    """milliseconds that its lease still runs; only the node itself knows it"""
 
 
 class InstanceStatus(msgspec.Struct, frozen=True):
@@ -57,7 +58,7 @@ class InstanceStatus(msgspec.Struct, frozen=True):
     """number of the slot that this instance is, for an address that several hosts share"""
     successor: str | None = None
     """node that the slot is moving to"""
-    phase: Phase | None = None
+    phase: SlotPhase | None = None
     """of the slot"""
 
 
@@ -84,10 +85,12 @@ class SlotStatus(msgspec.Struct, frozen=True):
     slot: int
     holder: str | None
     """None: no host serves it"""
-    phase: Phase
+    phase: SlotPhase
     successor: str | None = None
     generation: int = 0
     """index of the log entry that made it so"""
+    opened: bool = True
+    """the holder has said that its kernel accepts"""
 
 
 class AddressStatus(msgspec.Struct, frozen=True):
@@ -96,9 +99,12 @@ class AddressStatus(msgspec.Struct, frozen=True):
     id: str
     """of the primitive, `VIP`"""
     ip: str
-    prefixlen: int
+    prefixlen: int | None
+    """None: as the interface has it, and the answering node has not looked"""
     interface: str
+    """of the answering node; empty: not known there"""
     mac: str
+    """the shared one; empty: not known there"""
     hash: str
     """`sourceip`, `sourceip-sourceport`, `sourceip-sourceport-destport`"""
     seed: int
@@ -262,9 +268,9 @@ class WhoAddress(msgspec.Struct, frozen=True):
     """(hashed × slots_total) >> 32"""
     holder: str | None
     successor: str | None
-    phase: Phase
+    phase: SlotPhase
     answers: str | None
-    """node that answers a new connection now; None: nobody does"""
+    """node that answers a new connection now; None: nobody does, in a move perhaps for a moment"""
     holder_online: bool
     warnings: tuple[str, ...] = ()
 

@@ -73,7 +73,7 @@ def _answer(
     hashed = jhash(key, address.seed)
     number = reciprocal_scale(hashed, address.slots_total)
     slot = next((slot for slot in address.slots if slot.slot == number), SlotStatus(number, None, "free"))
-    answers = slot.successor if slot.phase == "opening" else slot.holder
+    answers = {"open": slot.holder, "opening": slot.successor}.get(slot.phase)
     online = {node.name for node in status.nodes if node.online}
     return WhoAddress(
         address=address.id,
@@ -101,12 +101,17 @@ def _warnings(status: StatusDocument, slot: SlotStatus, answers: str | None) -> 
     if not status.quorate:
         yield f"{status.node} has no quorum: what it says may be old"
     if slot.phase == "draining":
-        yield f"it is moving to {slot.successor}: new connections go there soon, old ones stay at {slot.holder}"
+        yield f"it is moving to {slot.successor}: old connections stay at {slot.holder}, new ones wait for a moment"
     if slot.phase == "opening":
         yield f"it is moving to {slot.successor}: new connections go there, old ones stay on {slot.holder}"
-    if answers is None:
+    if slot.phase == "closing":
+        yield f"{slot.holder} is about to drop it, then it is given out anew"
+    if slot.holder is None:
         yield "no host serves this slot: the packets are dropped everywhere"
+    if answers is None:
         return
+    if slot.phase == "open" and not slot.opened:
+        yield f"{answers} has just been given the slot and has not said yet that it serves it"
     node = next((node for node in status.nodes if node.name == answers), None)
     if node is None or not node.online:
         yield f"{answers} is not online: nobody answers until its slots are taken over"

@@ -91,7 +91,9 @@ def slots(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
     for address in document.addresses:
         ready = ", ".join(sorted(address.ready, key=natural)) or "no host"
         slots_told = f"{_count(address.slots_total, 'slot')} by {address.hash}"
-        yield f"Address {address.id} ({address.ip}/{address.prefixlen}, {address.mac}, {slots_told}):"
+        prefix = f"/{address.prefixlen}" if address.prefixlen is not None else ""
+        known = ", ".join(filter(None, (f"{address.ip}{prefix}", address.mac, slots_told)))
+        yield f"Address {address.id} ({known}):"
         yield f"  up on {ready}"
         yield from _holders(address, paint)
 

@@ -39,7 +39,7 @@ def locations(configuration: Configuration, *, ids: bool = False) -> Iterator[st
                         if location.resource_discovery
                         else ""
                     )
-                    role = f" (role: {location.role})" if location.role else ""
+                    role = _told(" (role: {})", location.role)
                     score = location.score or "0"
                     yield f"    {heading} {location.node} (score:{score}){role}{discovery}{_id(location.id, ids)}"
         for location in mine:
@@ -55,7 +55,8 @@ def orders(configuration: Configuration, *, ids: bool = False) -> Iterator[str]:
     for order in found:
         if order.sets:
             continue
-        actions = f"{order.first_action or 'start'} {order.first} then {order.then_action or order.first_action or 'start'}"
+        first_action = order.first_action or "start"
+        actions = f"{first_action} {order.first} then {order.then_action or first_action}"
         kind = f"score:{order.score}" if order.score is not None else f"kind:{order.order_kind or 'Mandatory'}"
         options = [f"{name}={value}" for name, value in sorted(order.options.items())]
         if order.require_all is not None:
@@ -125,6 +126,10 @@ def _attracts(location: Location) -> bool:
         return parse_score(location.score or "0") >= 0
     except BadValue:
         return True  # shown as it was written; validation says what is wrong with it
+
+
+def _told(form: str, value: str | None) -> str:
+    return form.format(value) if value else ""
 
 
 def _says_no(text: str | None) -> bool:

@@ -30,11 +30,8 @@ def _client(address: str, port: int | None) -> str:
 
 
 def _answer(client: str, answer: WhoAddress, paint: Paint) -> Iterator[str]:
-    if answer.answers is None:
-        yield f"{client} -> {answer.address} ({answer.ip}): slot {answer.slot}, {paint('nobody', 'bad')} answers"
-    else:
-        host = paint(answer.answers, "strong")
-        yield f"{client} -> {answer.address} ({answer.ip}): slot {answer.slot}, {host} answers"
+    host = paint(answer.answers, "strong") if answer.answers is not None else paint("nobody", "bad")
+    yield f"{client} -> {answer.address} ({answer.ip}): slot {answer.slot}, {host} answers"
     fields = " + ".join(_FIELDS.get(answer.hash, (answer.hash,)))
     yield f"  hash    {answer.hash}: {fields}"
     yield f"  key     {answer.key}"

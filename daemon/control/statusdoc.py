@@ -1,0 +1,225 @@
+"""The status document: what the state, the cluster core and this host's datapath say, put side by side.
+
+Pure: a function of what it is given; `now_ns` is this host's boot clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+
+from agents import ipaddr2_parameters
+from daemon.cluster.core.effects import CoreStatus, PeerStatus
+from daemon.cluster.transport import Statistics
+from daemon.control import resourcetree
+from daemon.control.schema import (
+    AddressStatus,
+    CounterStatus,
+    DatapathStatus,
+    FailedAction,
+    LinkStatus,
+    NodeStatus,
+    PendingAction,
+    SlotPhase,
+    SlotStatus,
+    StatusDocument,
+)
+from daemon.definition import parameters_of, primitive_of
+from daemon.scheduler.view import Action, OperationView, Plan, View
+from daemon.settings import Settings
+from daemon.state.addresses import SlotDriven, slot_driven
+from daemon.state.slots import Phase, Slot
+from daemon.state.state import State
+from datapath.engine import Counter, Wish
+from datapath.mac import shared_mac
+
+NS_PER_MS = 1_000_000
+VERSION = version("vipcast")
+
+_PHASES: Mapping[Phase, SlotPhase] = {
+    Phase.OPEN: "open",
+    Phase.DRAINING: "draining",
+    Phase.SPLIT: "opening",
+    Phase.CLOSING: "closing",
+}
+_FOUND_BY_A_PROBE = (0, 7, 8)
+
+
+def build(
+    *,
+    settings: Settings,
+    state: State,
+    core: CoreStatus,
+    engine: str,
+    serving: Sequence[Wish],
+    counters: Sequence[Counter],
+    transport: Statistics | None,
+    now_ns: int,
+) -> StatusDocument:
+    """The whole document, as this node sees it now."""
+    view = state.view()
+    slots = {address: tuple(_slots(held)) for address, held in state.slots.items()}
+    running = [action for action in state.plan.actions if _runs(action, state.plan)]
+    return StatusDocument(
+        cluster=settings.cluster.name,
+        node=core.name,
+        quorate=core.quorate,
+        leader=core.leader,
+        term=core.term,
+        commit_index=core.commit,
+        applied_index=state.index,
+        epoch=state.configuration_epoch,
+        nodes=tuple(_nodes(view, core, now_ns)),
+        resources=resourcetree.resources(view, running, _complete(state, slots)),
+        addresses=tuple(_addresses(state, slots, serving)),
+        failed_actions=tuple(failed_actions(view)),
+        pending_actions=tuple(
+            PendingAction(action.instance, action.operation, action.node, _runs(action, state.plan))
+            for action in state.plan.actions
+        ),
+        links=tuple(_links(settings, transport)),
+        refusals=dict(transport.refusals) if transport is not None else {},
+        datapath=DatapathStatus(engine, tuple(_counters(counters))),
+        findings=state.plan.findings,
+        versions={"vipcast": VERSION},
+    )
+
+
+def failed_actions(view: View) -> Iterator[FailedAction]:
+    """Operations whose last result is a failure that nobody has cleaned up, oldest first."""
+    for result in sorted(view.operations, key=lambda result: result.serial):
+        if not _failed(result):
+            continue
+        yield FailedAction(
+            instance=result.instance,
+            operation=result.operation,
+            interval_ms=result.interval_ms,
+            node=result.node,
+            exit_code=result.exit_code,
+            status=result.status,
+            reason=result.reason,
+            stamp_ms=result.stamp_ms,
+            fail_count=view.failures.get((result.instance, result.node), 0),
+        )
+
+
+def _failed(result: OperationView) -> bool:
+    if result.operation == "monitor" and result.interval_ms == 0 and result.exit_code in _FOUND_BY_A_PROBE:
+        return result.status != "done"
+    return result.status != "done" or result.exit_code != result.expected
+
+
+def _runs(action: Action, plan: Plan) -> bool:
+    """It waits for nothing any more."""
+    return action in plan.runnable(action.node)
+
+
+# ---- nodes
+
+
+def _nodes(view: View, core: CoreStatus, now_ns: int) -> Iterator[NodeStatus]:
+    """Members in the order of their ranks, then nodes that only the configuration names."""
+    hosts = resourcetree.hosts(view)
+    peers = {peer.name: peer for peer in core.peers}
+    for name in (*peers, *(name for name in hosts if name not in peers)):
+        peer = peers.get(name)
+        online = name in view.nodes and view.nodes[name].online
+        host = hosts.get(name)
+        yield NodeStatus(
+            name=name,
+            online=online,
+            pending=peer is not None and not online and (peer.live or name == core.name),
+            standby=host is not None and host.standby,
+            maintenance=host is not None and host.maintenance,
+            role=_role(name, peer, core),
+            incarnation=peer.admitted_incarnation if peer is not None else None,
+            last_heard_ms=_heard_ms(name, peer, core, now_ns),
+            lease_left_ms=_lease_left_ms(core, now_ns) if name == core.name else None,
+        )
+
+
+def _role(name: str, peer: PeerStatus | None, core: CoreStatus) -> str:
+    if name == core.leader:
+        return "leader"
+    if name == core.name:
+        return core.role.value
+    return "follower" if peer is not None and peer.live and core.leader is not None else "unknown"
+
+
+def _heard_ms(name: str, peer: PeerStatus | None, core: CoreStatus, now_ns: int) -> int | None:
+    if peer is None or name == core.name or peer.last_heard_ns is None:
+        return None
+    return max(0, now_ns - peer.last_heard_ns) // NS_PER_MS
+
+
+def _lease_left_ms(core: CoreStatus, now_ns: int) -> int:
+    return max(0, (core.lease_until_ns or 0) - now_ns) // NS_PER_MS
+
+
+# ---- addresses and slots
+
+
+def _slots(held: Mapping[int, Slot]) -> Iterator[SlotStatus]:
+    for number, slot in sorted(held.items()):
+        yield SlotStatus(number, slot.holder, _PHASES[slot.phase], slot.successor, slot.generation, slot.opened)
+
+
+def _complete(state: State, slots: Mapping[str, tuple[SlotStatus, ...]]) -> dict[str, tuple[SlotStatus, ...]]:
+    """Slots of addresses that are shared now; what is being given up is no instance of theirs."""
+    return {address: slots.get(address, ()) for address in _driven(state)}
+
+
+def _driven(state: State) -> dict[str, SlotDriven]:
+    names = {*state.members, *(entry.name for entry in state.configuration.nodes)}
+    return slot_driven(state.configuration, max(1, len(names)))
+
+
+def _addresses(
+    state: State, slots: Mapping[str, tuple[SlotStatus, ...]], serving: Sequence[Wish]
+) -> Iterator[AddressStatus]:
+    here = {wish.address.resource: wish.address for wish in serving}
+    for name, driven in _driven(state).items():
+        primitive = primitive_of(state.configuration, name)
+        if primitive is None:
+            continue
+        wanted = ipaddr2_parameters.parse(parameters_of(state.configuration, primitive)).parameters
+        if wanted is None:
+            continue  # the scheduler and the executor say what is wrong with it
+        address = here.get(name)
+        prefixlen = address.prefixlen if address is not None else wanted.cidr_netmask
+        yield AddressStatus(
+            id=name,
+            ip=str(wanted.ip),
+            prefixlen=prefixlen,
+            interface=address.interface if address is not None else wanted.nic or "",
+            mac=address.mac if address is not None else _mac(wanted, prefixlen),
+            hash=wanted.clusterip_hash.value,
+            seed=wanted.hash_seed,
+            slots_total=driven.slots,
+            ready=tuple(sorted(state.ready.get(name, ()))),
+            slots=slots.get(name, ()),
+        )
+
+
+def _mac(wanted: ipaddr2_parameters.Parameters, prefixlen: int | None) -> str:
+    """The shared MAC as it will be; unknown where it hangs on an interface that this host has not looked at."""
+    if wanted.mac is not None:
+        return wanted.mac
+    if prefixlen is None:
+        return ""
+    return shared_mac(wanted.ip, prefixlen, ipaddr2_parameters.broadcast_of(wanted, prefixlen), wanted.mac_mode)
+
+
+# ---- this host
+
+
+def _links(settings: Settings, transport: Statistics | None) -> Iterator[LinkStatus]:
+    for link in settings.links:
+        counts = transport.links.get(link.interface, {}) if transport is not None else {}
+        trouble = transport.troubles.get(link.interface, "") if transport is not None else "not open yet"
+        yield LinkStatus(link.interface, f"{link.group}:{link.port}", trouble, dict(counts))
+
+
+def _counters(counters: Iterable[Counter]) -> Iterator[CounterStatus]:
+    for counter in counters:
+        yield CounterStatus(counter.address, counter.slot, counter.verdict, counter.packets, counter.bytes)
