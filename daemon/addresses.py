@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 
 from agents.ipaddr2 import ParameterError, shared_address
-
 from daemon.definition import meta_of, parameters_of, primitive_of
 from daemon.executor.slots import Wanted
 from daemon.model.configuration import Configuration
@@ -20,7 +19,7 @@ from datapath.responder import Responder
 
 log = logging.getLogger("vipcast.datapath")
 
-Watch = Callable[[Responder], None]
+Watch = Callable[[Responder], object]
 
 
 class SharedAddresses:
@@ -36,7 +35,10 @@ class SharedAddresses:
         self.serving: tuple[Wish, ...] = ()
 
     def hold(self, configuration: Configuration, wanted: Wanted) -> tuple[Wanted, dict[str, str], list[Change]]:
-        """Make the kernel hold `wanted`: (what it holds now of it, address → why not, what changed)."""
+        """Make the kernel hold `wanted`: (what it holds now of it, address → why not, what changed).
+
+        Raises DatapathError when the engine took nothing at all; the kernel then holds what it held.
+        """
         failures: dict[str, str] = {}
         wishes: list[Wish] = []
         for name, want in wanted.items():
@@ -44,14 +46,11 @@ class SharedAddresses:
                 wishes.append(Wish(self._address(configuration, name), dict(want.states)))
             except (ParameterError, DatapathError) as error:
                 failures[name] = str(error)
-        try:
-            changes = self.engine.apply(wishes)
-            self._respond(wishes)
-        except DatapathError as error:
-            log.error("%s", error)
-            return {}, {name: str(error) for name in wanted}, []
+        changes = self.engine.apply(wishes)
         self.serving = tuple(wishes)
-        self.engine.renew(self._deadline_ns)
+        if self._deadline_ns:
+            self.engine.renew(self._deadline_ns)
+        self._respond(wishes)
         return {name: want for name, want in wanted.items() if name not in failures}, failures, changes
 
     def _address(self, configuration: Configuration, name: str) -> Address:
@@ -133,7 +132,7 @@ class SharedAddresses:
         return changes
 
     def flows_left(self, address: str, slot: int) -> int:
-        """Local sockets that still belong to a draining slot; one when that cannot be told, so it goes on draining."""
+        """Local sockets that still belong to a draining slot; 1 when that cannot be told: it goes on draining."""
         try:
             return self.engine.flows_left(address, slot)
         except DatapathError as error:

@@ -48,7 +48,7 @@ def is_address(configuration: Configuration, instance: str) -> bool:
 
 
 def merged(sets: Iterable[AttributeSet]) -> dict[str, str]:
-    """Values of several sets; the earlier and the higher score win.  Sets under a rule are the scheduler's matter."""
+    """Values of several sets; the earlier and the higher score win.  Sets under a rule are not looked at."""
     values: dict[str, str] = {}
     plain = [s for s in sets if s.rule is None]
     for attributes in sorted(plain, key=lambda s: -parse_score(s.score or "0")):

@@ -11,9 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-import datapath.select
 from agents.client import RunnerClient
-
 from daemon import notify, realtime, settings
 from daemon.addresses import SharedAddresses
 from daemon.backend import NodeBackend
@@ -31,7 +29,8 @@ from daemon.keys import KeyFileError
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.state.state import State
-from datapath.engine import DatapathError
+from datapath import select
+from datapath.engine import DatapathError, NeedsHelper
 from datapath.responder import Responder
 
 log = logging.getLogger("vipcast")
@@ -101,7 +100,8 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     name = configured.node.name
     configured.paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     runner = RunnerClient(configured.paths.runner_socket)
-    engine = datapath.select.choose(configured.datapath.engine, configured.paths.run, runner)
+    choice = select.choose(configured.datapath.engine, configured.paths.run)
+    engine = choice.engine
     engine.start()
 
     addresses: SharedAddresses
@@ -136,19 +136,22 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         NodeBackend(configured, node), hub, configured.paths.control_socket, Access.of_this_host()
     )
     await control.start()
+    if isinstance(engine, NeedsHelper):
+        runner.serve("forwarder", engine.helper_argv())
     await runner.start()
+    watchdog = loop.create_task(notify.feed_watchdog())
     ended = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: ended.done() or ended.set_result(0))
+        loop.add_signal_handler(number, _end, ended, 0)
     loop.set_exception_handler(lambda _, context: _broken(ended, context))
     _be_on_time(configured.realtime.scheduling)
     realtime.quiet_collector()
     node.start(transport)
     log.info(
-        "%s of cluster %s runs: engine %s, incarnation %d",
+        "%s of cluster %s runs: %s; incarnation %d",
         name,
         configured.cluster.name,
-        engine.name,
+        choice.reason,
         store.incarnation,
     )
     notify.ready()
@@ -156,6 +159,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         code: int = await ended
     finally:
         notify.stopping()
+        watchdog.cancel()
         node.stop()
         await control.stop()
         await runner.close()
@@ -170,8 +174,12 @@ def _broken(ended: asyncio.Future[int], context: dict[str, object]) -> None:
     log.critical(
         "internal error: %s", context.get("message"), exc_info=error if isinstance(error, Exception) else None
     )
+    _end(ended, 1)
+
+
+def _end(ended: asyncio.Future[int], code: int) -> None:
     if not ended.done():
-        ended.set_result(1)
+        ended.set_result(code)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,18 @@ import msgspec
 
 from daemon.addresses import SharedAddresses
 from daemon.cluster.core.core import Core
-from daemon.cluster.core.ready import Ready
-from daemon.cluster.records import LogEntry, Request
+from daemon.cluster.core.effects import Ready
+from daemon.cluster.messages import Message
+from daemon.cluster.records import Admit, LogEntry, Request
 from daemon.cluster.store import Store
 from daemon.cluster.transport import Transport
-from daemon.executor import Executor
+from daemon.executor import Executor, Finish, RunOperation
+from daemon.executor.slots import Wanted
 from daemon.journal import Journal
 from daemon.operations import Operations
 from daemon.state.commands import StateCommand
 from daemon.state.state import Outcome, State
+from datapath.engine import DatapathError
 
 log = logging.getLogger("vipcast.node")
 
@@ -84,7 +87,7 @@ class Node:
 
     # ---- inputs
 
-    def received(self, sender: str, message: msgspec.Struct) -> None:
+    def received(self, sender: str, message: Message) -> None:
         self.core.wall_ms = time.time_ns() // 1_000_000
         self.core.receive(sender, message, boot_ns())
         self.pump()
@@ -95,7 +98,6 @@ class Node:
         self.lateness_ns_max = max(self.lateness_ns_max, late_ns)
         self._timer = None
         self.core.wall_ms = time.time_ns() // 1_000_000
-        self.core.lateness(late_ns, now_ns)
         self.core.tick(now_ns)
         self.pump()
 
@@ -160,9 +162,10 @@ class Node:
         outcome = self.state.apply(entry)
         self.journal.applied(entry, outcome)
         command = entry.command
-        if not isinstance(command, Request) or command.origin != self.core.name:
-            return
-        if command.incarnation != self.core.incarnation:
+        if isinstance(command, Admit) and self.transport is not None:
+            self.transport.expect(command.node, command.incarnation)
+        own = (self.executor.node, self.executor.incarnation)
+        if not isinstance(command, Request) or (command.origin, command.incarnation) != own:
             return
         proposal = self._proposals.pop(command.ticket, None)
         if proposal is not None:
@@ -181,10 +184,7 @@ class Node:
         effects = self.executor.take(self.state, now_ns)
         busy = False
         if effects.kernel is not None:
-            applied, failures, changes = self.addresses.hold(self.state.configuration, effects.kernel)
-            for change in changes:
-                self.journal.changed(change)
-            self.executor.kernel_did(self.state, applied, failures)
+            self._tell_kernel(effects.kernel, now_ns)
             busy = True
         if effects.enforced_epoch is not None:
             self.core.enforced(effects.enforced_epoch, now_ns)
@@ -199,8 +199,21 @@ class Node:
             self.propose(command)
         return busy
 
-    def _finished(self, operation: object, finish: object) -> None:
-        self.executor.finished(operation, finish, boot_ns())  # type: ignore[arg-type]
+    def _tell_kernel(self, wanted: Wanted, now_ns: int) -> None:
+        try:
+            applied, failures, changes = self.addresses.hold(self.state.configuration, wanted)
+        except DatapathError as error:
+            log.error("%s", error)
+            self.executor.kernel_refused(now_ns)
+            return
+        for change in changes:
+            self.journal.changed(change)
+        for address, reason in failures.items():
+            log.error("%s cannot be served here: %s", address, reason)
+        self.executor.kernel_did(self.state, applied, failures)
+
+    def _finished(self, operation: RunOperation, finish: Finish) -> None:
+        self.executor.finished(operation, finish, boot_ns())
         self.pump()
 
     def _arm(self) -> None:

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class SlotState(enum.IntEnum):
@@ -95,6 +95,13 @@ class Counter:
 
 class DatapathError(Exception):
     """The kernel refused; the text names what was wanted, what it said, and the remedy."""
+
+
+@runtime_checkable
+class NeedsHelper(Protocol):
+    """An engine whose packets are moved by another process, which vipcast-runner keeps alive."""
+
+    def helper_argv(self) -> list[str]: ...
 
 
 class Engine(Protocol):

@@ -1,8 +1,8 @@
 """The executor: compares the replicated state with what this node has done, and says what is left to do.
 
 Sans I/O.  The shell (`daemon.node`) carries out what `take` returns after each change, and reports back with
-`kernel_did`, `flows_left` and `finished`.  Everything here may be thrown away and rebuilt from the state: a restarted
-daemon starts with an empty executor.
+`kernel_did`, `flows_left` and `finished`.  Everything here may be thrown away and rebuilt from the state: a
+restarted daemon starts with an empty executor.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from daemon.state.state import State
 NS_PER_MS = 1_000_000
 STOP_AFTER_NS = 2_000 * NS_PER_MS
 """a node without a lease for this long stops what it runs: the others may have started it already"""
+KERNEL_RETRY_NS = 500 * NS_PER_MS
 FLOWS_EVERY_NS = 50 * NS_PER_MS
 """how often the remaining flows of a draining slot are counted"""
 
@@ -53,6 +54,7 @@ class Executor:
         self._in_flight: set[bytes] = set()
         self._was_admitted = False
         self._kernel_pending = False
+        self._kernel_retry_ns = 0
         self._enforced: int | None = None
         self._flows_due_ns = 0
 
@@ -67,7 +69,8 @@ class Executor:
             self._was_admitted = True
         elif not self._was_admitted:
             return effects
-        if self.slots.update(state, now_ns) and not self._kernel_pending:
+        wanted = self.slots.update(state, now_ns) and now_ns >= self._kernel_retry_ns
+        if wanted and not self._kernel_pending:
             self._kernel_pending = True
             effects.kernel = self.slots.attainable()
         if not self.admitted(state):
@@ -79,7 +82,8 @@ class Executor:
             effects.operations = self.operations.begin(state.plan, now_ns)
         else:
             effects.operations = self.operations.abandon(self._left_alone(state, now_ns))
-        for command in (*self.slots.reports(state), *self.operations.told.values()):
+        reports: list[StateCommand] = [*self.slots.reports(state), *self.operations.told.values()]
+        for command in reports:
             if self._mark(command):
                 effects.proposals.append(command)
         return effects
@@ -118,6 +122,11 @@ class Executor:
         """The engine acknowledged `applied` (what `Effects.kernel` asked, less the addresses that failed)."""
         self._kernel_pending = False
         self.slots.kernel_did(state, applied, failures)
+
+    def kernel_refused(self, now_ns: int) -> None:
+        """The engine took nothing: the kernel holds what it held.  Tried again after a while."""
+        self._kernel_pending = False
+        self._kernel_retry_ns = now_ns + KERNEL_RETRY_NS
 
     def flows_left(self, state: State, address: str, number: int, flows: int, now_ns: int) -> None:
         self.slots.flows_left(state, address, number, flows, now_ns)

@@ -1,7 +1,7 @@
 """Which resource operations this node runs now: the plan's runnable actions and the monitors that recur.
 
-One operation at a time for an instance, as Pacemaker does.  An action is done when its result is in the log; from the
-agent's end to the entry's arrival it is `told`, so that it is neither run again nor forgotten.
+One operation at a time for an instance, as Pacemaker does.  An action is done when its result is in the log; from
+the agent's end to the entry's arrival it is `told`, so that it is neither run again nor forgotten.
 """
 
 from __future__ import annotations

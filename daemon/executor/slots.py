@@ -11,6 +11,9 @@ tell.
     draining           DRAINING     drained   (from now on the successor may be OPENING)
     split              DRAINING     -         until no flow is left or the drain time-out passes on *our* clock (28)
     split, latched     CLOSED       closed
+    closing            CLOSED       closed
+
+An address that the kernel does not hold at all accepts nothing: it counts as closed.
 """
 
 from __future__ import annotations
@@ -82,8 +85,9 @@ class SlotDuty:
         return self.attainable() != self.have
 
     def attainable(self) -> Wanted:
-        """What is wanted, less what the kernel has refused."""
-        return {address: want for address, want in self.want.items() if address not in self.failed}
+        """What is wanted; of what the kernel has refused, that which it still holds."""
+        wanted = {address: want for address, want in self.want.items() if address not in self.failed}
+        return wanted | {address: self.have[address] for address in self.failed if address in self.have}
 
     def retry(self) -> None:
         """Try again what the kernel refused (the shell calls it now and then, and after a cleanup)."""
@@ -128,20 +132,22 @@ class SlotDuty:
         self.failed |= {a: (self.want[a], reason) for a, reason in failures.items() if a in self.want}
         self.have_generation = {
             (address, number): slot.generation
-            for address in applied
-            for number, slot in state.slots.get(address, {}).items()
+            for address, slots in state.slots.items()
+            for number, slot in slots.items()
         }
 
     def reports(self, state: State) -> list[Slots]:
         """What the state does not know yet, one command an address and kind."""
         found: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
-        for address, have in self.have.items():
-            if self.node not in state.ready.get(address, ()):
+        for address, slots in state.slots.items():
+            have = self.have.get(address)
+            if have is not None and self.node not in state.ready.get(address, ()):
                 found[address, "ready"] = {}
-            for number, slot in state.slots.get(address, {}).items():
+            for number, slot in slots.items():
                 if slot.holder != self.node or self.have_generation.get((address, number)) != slot.generation:
                     continue
-                what = self._report_of(address, number, slot, have.states.get(number, SlotState.CLOSED))
+                kernel = SlotState.CLOSED if have is None else have.states.get(number, SlotState.CLOSED)
+                what = self._report_of(address, number, slot, kernel)
                 if what is not None:
                     found[address, what][number] = slot.generation
         commands = [
@@ -158,9 +164,12 @@ class SlotDuty:
     def _report_of(self, address: str, number: int, slot: Slot, kernel: SlotState) -> str | None:
         if slot.phase is Phase.OPEN and not slot.opened and kernel is SlotState.OPEN:
             return "opened"
-        if slot.phase is Phase.DRAINING and kernel is SlotState.DRAINING:
+        if slot.phase is Phase.DRAINING and kernel in {SlotState.DRAINING, SlotState.CLOSED}:
             return "drained"
-        closed = kernel is SlotState.CLOSED and self.latched.get((address, number)) == slot.generation
-        if slot.phase is Phase.SPLIT and closed:
+        if slot.phase is Phase.SPLIT and kernel is SlotState.CLOSED:
+            gone = address not in self.have or self.latched.get((address, number)) == slot.generation
+            return "closed" if gone else None
+        if slot.phase is Phase.CLOSING and kernel is SlotState.CLOSED:
+            self.latched[address, number] = slot.generation
             return "closed"
         return None
