@@ -151,6 +151,9 @@ def _result(cluster: Cluster, reading: _Reading, result: OperationView) -> None:
     instance, host = reading.instance, reading.host
     probe = result.operation == "monitor" and result.interval_ms == 0
     old = expired(cluster, instance, host, result)
+    if probe and (result.exit_code in {NOT_INSTALLED, INVALID_PARAMETER} or result.status == "not-installed"):
+        _not_there(cluster, reading, result, old)
+        return
     if result.status == "pending":
         _in_flight(cluster, reading, result)
         return
@@ -180,6 +183,17 @@ def _result(cluster: Cluster, reading: _Reading, result: OperationView) -> None:
         _ban_all(scope, list(cluster.hosts), "fatal-error")
 
 
+def _not_there(cluster: Cluster, reading: _Reading, result: OperationView, old: bool) -> None:
+    """A probe that found nothing installed: nothing runs there, and nothing may."""
+    instance = reading.instance
+    if old and result.exit_code != result.expected:
+        if instance.role <= Role.STOPPED:
+            instance.role = Role.UNKNOWN
+        return
+    instance.role, reading.on_fail, instance.next_role = Role.STOPPED, OnFail.IGNORE, Role.UNKNOWN
+    _ban_all(_scope(instance), [reading.host.name], "probe failed")
+
+
 def _scope(instance: Instance) -> Unit:
     """What a hard error keeps away: the instance, or the whole anonymous clone."""
     top = instance.top
@@ -202,8 +216,6 @@ def _meaning(cluster: Cluster, reading: _Reading, result: OperationView, probe: 
     """The result's real outcome: done, error, timeout, hard, fatal, not-installed … and the exit code to go by."""
     instance, host = reading.instance, reading.host
     code = {DEGRADED: OK, DEGRADED_PROMOTED: PROMOTED}.get(result.exit_code, result.exit_code)
-    if probe and _masked(instance, host, code, result.status):
-        return "done", NOT_RUNNING
     if result.status not in {"done", "error"}:
         return result.status, code
     status = "done" if code == result.expected else "error"
@@ -240,11 +252,6 @@ def _meaning(cluster: Cluster, reading: _Reading, result: OperationView, probe: 
             if status == "done" and code not in range(16):
                 status = "error"
     return status, code
-
-
-def _masked(instance: Instance, host: Host, code: int, status: str) -> bool:
-    """A probe that only says that nothing is installed on a host where the resource is never to run."""
-    return False
 
 
 def _block_if_stop(cluster: Cluster, instance: Instance, host: Host, result: OperationView, old: bool) -> None:

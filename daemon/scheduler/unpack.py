@@ -26,8 +26,10 @@ def unpack(view: View) -> Cluster:
     configuration = view.configuration
     facts = Facts(now_ms=view.now_ms)
     values = view.defaults | merged(configuration.properties, facts, first="cib-bootstrap-options")
+    if view.policy is not None:
+        values["no-quorum-policy"] = view.policy
     options = Options.of(values)
-    cluster = Cluster(view, options, _hosts(view, facts), quorate=view.quorate)
+    cluster = Cluster(view, options, _hosts(view, facts), quorate=view.quorate, findings=list(view.notes))
     builder = _Builder(cluster, facts)
     for resource in configuration.resources:
         unit = builder.unit(resource, None)
@@ -55,7 +57,6 @@ def _hosts(view: View, facts: Facts) -> dict[str, Host]:
         entry = entries.get(name, NodeEntry(id=name, name=name))
         # a node's own attributes cannot depend on rules about themselves, but on dates they can
         attributes = merged(entry.attributes, facts) | node.transient
-        permanent = merged(entry.attributes, facts)
         attributes |= {"#uname": name, "#id": entry.id, "#kind": "cluster"}
         if "site-name" in attributes:
             attributes["#site-name"] = attributes["site-name"]
@@ -63,7 +64,7 @@ def _hosts(view: View, facts: Facts) -> dict[str, Host]:
             name,
             node,
             attributes,
-            standby=truth(permanent, "standby", False) or truth(node.transient, "standby", False),
+            standby=truth(attributes, "standby", False) or node.pending,
             maintenance=truth(attributes, "maintenance", False),
             online=node.online,
             unclean=node.unclean,

@@ -79,6 +79,10 @@ class View:
     defaults: dict[str, str] = field(default_factory=dict)
     """cluster properties whose default differs from Pacemaker's: a living vipcast cluster proves by leases that a
     lost node serves nothing, so there `stonith-enabled` is false unless it is set"""
+    policy: str | None = None
+    """no-quorum-policy in force, where it is not the configured one"""
+    notes: tuple[str, ...] = ()
+    """what was already found wrong with the configuration, for the plan's findings"""
 
 
 BY_SLOTS = frozenset({"address-up", "address-release"})
