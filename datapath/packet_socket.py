@@ -1,21 +1,19 @@
-"""Packet sockets as vipcast opens them: deaf until told what to hear, and members of shared MACs (packet(7))."""
+"""Packet sockets as vipcast opens them, deaf until told what to hear (packet(7)).
+
+That frames to a shared MAC pass the interface's filter is the host's set-up (datapath.host): a membership of the
+socket as well would end with the process, and make the kernel refuse the lasting one.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
 from struct import Struct
 
 from datapath import bpf_filter
 from datapath.engine import DatapathError
-from datapath.mac import format_mac, is_group
 
 SOL_PACKET = 263
-_ADD_MEMBERSHIP, _DROP_MEMBERSHIP = 1, 2
-_MULTICAST, _UNICAST = 0, 3
-_membership = Struct("=iHH8s")
 
 SIOCGIFHWADDR = 0x8927
 SIOCGIFINDEX = 0x8933
@@ -64,41 +62,3 @@ def interface_mac(sock: socket.socket, interface: str) -> bytes:
     if int.from_bytes(answer[16:18], "little") != ARPHRD_ETHER:
         raise DatapathError(f"{interface} is not an Ethernet device: shared addresses need one")
     return bytes(answer[18:24])
-
-
-class Memberships:
-    """Which MACs a packet socket receives beside the interface's own.  They end with the socket."""
-
-    def __init__(self, sock: socket.socket, interface: str) -> None:
-        """DatapathError when there is no such interface."""
-        self._socket = sock
-        self._interface = interface
-        self._index = interface_index(sock, interface)
-        self._joined: set[bytes] = set()
-
-    def add(self, macs: Iterable[bytes]) -> list[bytes]:
-        """Join what is not joined yet; the new ones.  DatapathError when one is refused; then none is joined."""
-        new = sorted(set(macs) - self._joined)
-        for at, mac in enumerate(new):
-            try:
-                self._change(_ADD_MEMBERSHIP, mac)
-            except OSError as error:
-                self.drop(new[:at])
-                raise DatapathError(
-                    f"{self._interface} cannot receive frames for {format_mac(mac)}: {error.strerror or error}"
-                ) from error
-            self._joined.add(mac)
-        return new
-
-    def drop(self, macs: Iterable[bytes]) -> None:
-        for mac in set(macs) & self._joined:
-            with suppress(OSError):  # the interface itself may be gone
-                self._change(_DROP_MEMBERSHIP, mac)
-            self._joined.discard(mac)
-
-    def keep_only(self, macs: Iterable[bytes]) -> None:
-        self.drop(self._joined - set(macs))
-
-    def _change(self, option: int, mac: bytes) -> None:
-        kind = _MULTICAST if is_group(format_mac(mac)) else _UNICAST
-        self._socket.setsockopt(SOL_PACKET, option, _membership.pack(self._index, kind, 6, mac))

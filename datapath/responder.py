@@ -22,7 +22,7 @@ from ipaddress import IPv4Address
 from datapath import bpf_filter, frames
 from datapath.engine import DatapathError
 from datapath.mac import format_mac, pack_mac
-from datapath.packet_socket import Memberships, interface_index, interface_mac, open_deaf
+from datapath.packet_socket import interface_index, interface_mac, open_deaf
 
 FRAMES_PER_CALL = 64
 """a flood of requests cannot hold up the owner's loop: the rest waits for the next call"""
@@ -71,7 +71,6 @@ class Responder:
         self._told: dict[tuple[IPv4Address, bytes], int] = {}
         self._socket = _open_arp_socket(interface)
         try:
-            self._memberships = Memberships(self._socket, interface)
             self._index = interface_index(self._socket, interface)
             self._own_mac = interface_mac(self._socket, interface)
         except DatapathError:
@@ -92,13 +91,7 @@ class Responder:
         """
         wanted = {ip: pack_mac(mac) for ip, mac in addresses.items()}
         program = bpf_filter.arp_for(wanted.items()) if wanted else bpf_filter.REFUSE_ALL
-        joined = self._memberships.add(wanted.values())
-        try:
-            bpf_filter.attach(self._socket, program)
-        except DatapathError:
-            self._memberships.drop(joined)
-            raise
-        self._memberships.keep_only(wanted.values())
+        bpf_filter.attach(self._socket, program)
         self._addresses = wanted
         self._told = {key: at for key, at in self._told.items() if key[0] in wanted}
 
@@ -150,7 +143,6 @@ class Responder:
                 ) from error
 
     def close(self) -> None:
-        """Memberships end with the socket."""
         self._socket.close()
 
     def _is_still_there(self) -> bool:

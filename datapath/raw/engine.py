@@ -209,7 +209,7 @@ class RawEngine:
     def _put_in_force(self, table: Table, former: Table) -> None:
         """Publish, and return once the forwarder knows: what has been closed accepts nothing from then on.
 
-        DatapathError when it does not answer, but only if something closes; the former table is in force again then.
+        DatapathError when it does not answer and something closes; the former table is in force again then.
         A forwarder that is late to *open* does no harm.
         """
         if table == former:

@@ -3,8 +3,8 @@
     python -m datapath.raw.forwarder --table /run/vipcast/raw.table
 
 It knows only the shared table (table.py) and is kept alive by vipcast-runner.  A new table is acknowledged once no
-packet can be written by the former one: the engine waits for that when it closes slots.  Packets that were queued
-before a table came are not accepted on the strength of it (judge.cautious).
+packet can be written by the former one: the engine waits for that.  Packets that were queued before a table came
+are not accepted on the strength of it (judge.cautious).
 """
 
 from __future__ import annotations
@@ -74,13 +74,17 @@ class Forwarder:
                 return TABLE_GIVEN_UP
             if self._words[GENERATION_AT] != self._generation:
                 self._adopt()
+            for name, wire in list(self._wires.items()):
+                if name in self._older_packets:
+                    self._serve(name, wire)
+            self._words[ACKNOWLEDGED_AT] = self._generation
             self._open_wires()
             ready = {descriptor for descriptor, _ in self._poll.poll(0 if self._older_packets else BEAT_MS)}
             if self._bell in ready:
                 with suppress(BlockingIOError):
                     os.read(self._bell, 4096)
             for name, wire in list(self._wires.items()):
-                if wire.fileno() in ready or name in self._older_packets:
+                if wire.fileno() in ready:
                     self._serve(name, wire)
         return ENDED_ORDERLY
 
@@ -99,7 +103,6 @@ class Forwarder:
         if self._in_force != table:
             self._older_packets = dict.fromkeys(self._wires, QUEUE_PACKETS_MAX)
             self._trust_when_queues_are_empty()
-        self._words[ACKNOWLEDGED_AT] = generation
 
     def _open_device(self, name: str) -> None:
         if self._tun >= 0:

@@ -10,7 +10,7 @@ from typing import Final
 from datapath import bpf_filter
 from datapath.engine import DatapathError
 from datapath.frames import ETHERNET_HEADER
-from datapath.packet_socket import SOL_PACKET, Memberships, open_deaf
+from datapath.packet_socket import SOL_PACKET, open_deaf
 
 VNET: Final = 10
 """struct virtio_net_hdr before each frame: checksums still to be computed, and how segments were merged"""
@@ -36,7 +36,6 @@ class Wire:
         self.interface = interface
         self.socket = open_deaf()
         try:
-            self._memberships = Memberships(self.socket, interface)
             self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE_BYTES)
             with suppress(PermissionError):  # needs CAP_NET_ADMIN; the ordinary limit is net.core.rmem_max
@@ -45,9 +44,6 @@ class Wire:
         except OSError as error:
             self.socket.close()
             raise DatapathError(f"cannot listen on {interface}: {error.strerror or error}") from error
-        except DatapathError:
-            self.socket.close()
-            raise
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -57,14 +53,7 @@ class Wire:
 
         DatapathError when it is refused: what is heard is as before.
         """
-        macs = [mac for _, mac in addresses]
-        joined = self._memberships.add(macs)
-        try:
-            bpf_filter.attach(self.socket, bpf_filter.packets_for(addresses))
-        except DatapathError:
-            self._memberships.drop(joined)
-            raise
-        self._memberships.keep_only(macs)
+        bpf_filter.attach(self.socket, bpf_filter.packets_for(addresses))
 
     def close(self) -> None:
         self.socket.close()
