@@ -23,7 +23,7 @@ class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
     incarnation: int
     """of the sending process; rises with every start"""
     kernel_boot_id: str
-    """/proc/sys/kernel/random/boot_id of the sending host: whether an old process's kernel rules are gone (rule 20)"""
+    """/proc/sys/kernel/random/boot_id of the sending host: tells whether an old process's rules are gone (20)"""
     sequence: int
     """from 1 in each incarnation"""
     term: int

@@ -87,7 +87,7 @@ class Timers:
         return promise_ms + 2 * self.heartbeat_ms + self.election_ms + self.commit_ms
 
     def findings(self) -> list[str]:
-        """Everything that is wrong with these timers, a sentence each with its remedy; empty when they are sound."""
+        """Everything that is wrong with these timers, a sentence each with its remedy; empty if they are sound."""
         found = [
             f"{name} = {getattr(self, name)}: must be at least {least}"
             for name, least in _LEAST_MS.items()
@@ -111,8 +111,8 @@ class Timers:
             )
         if self.commit_bound_ms < self.lease_ms:
             found.append(
-                f"commit_bound_ms = {self.commit_bound_ms}: must be at least lease_ms ({self.lease_ms}), or a busy disk"
-                f" deposes every leader; raise it"
+                f"commit_bound_ms = {self.commit_bound_ms}: must be at least lease_ms ({self.lease_ms}), or a busy"
+                f" disk deposes every leader; raise it"
             )
         return found
 

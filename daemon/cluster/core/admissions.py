@@ -1,7 +1,7 @@
 """Who takes part, according to the log: committed, and with the uncommitted tail.
 
-Grants hang on the tail (LEASES.md, rule 12): a leader that has appended `Lost(A)` grants A nothing more, though it is
-not committed yet.  What the cluster acts on is the committed part.
+Grants hang on the tail (LEASES.md, rule 12): a leader that has appended `Lost(A)` grants A nothing more, though it
+is not committed yet.  What the cluster acts on is the committed part.
 """
 
 from __future__ import annotations

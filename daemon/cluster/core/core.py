@@ -67,16 +67,16 @@ class Core:
     ) -> None:
         """`members`, the same list on every node: all vote, and a member's rank is its place in it.
 
-        `incarnation` rises with every start of the process.  Raises ValueError for a name that is no member, members
-        that repeat, unsound timers or a damaged log.
+        `incarnation` rises with every start of the process.  Raises ValueError for a name that is no member,
+        members that repeat, unsound timers or a damaged log.
         """
         if name not in members or len(set(members)) != len(members):
             raise ValueError(f"{name!r} must occur in the list of nodes, and nobody twice: {', '.join(members)}")
         if findings := timers.findings():
             raise ValueError("; ".join(findings))
         self.replica = Replica(name, members, timers, incarnation, kernel_boot_id, saved, now_ns, random)
-        self.elections = Elections(self.replica)
-        self.follower = Follower(self.replica)
+        self.elections = self._new_elections()
+        self.follower = self._new_follower()
         self.leader: Leader | None = None
         self.proposals = Proposals(repeat_ns=2 * timers.heartbeat_ns)
         self._next_heartbeat_ns = now_ns
@@ -198,7 +198,7 @@ class Core:
             self._settle(now_ns)
 
     def lateness(self, late_ns: int, now_ns: int) -> None:
-        """The loop was not scheduled for `late_ns`: what looks like silence of others may wait in our own sockets."""
+        """The loop was not scheduled for `late_ns`: what looks like others' silence may wait in our own sockets."""
         self._now_ns = now_ns
         timers = self.replica.timers
         if late_ns >= timers.heartbeat_ns:
@@ -239,7 +239,7 @@ class Core:
         return self._expected_ns
 
     def ready(self) -> Ready:
-        """Everything to be done now; call after each of the calls above.  What must wait for an fsync is held back."""
+        """Everything to be done now; call it after each of the above.  What must wait for an fsync is held back."""
         replica = self.replica
         if self.leader is not None:
             self.leader.replication.flush()
@@ -334,6 +334,12 @@ class Core:
         replica.report(BecameLeader(replica.term))
         self.leader = self._new_leader(expired, now_ns)
         self.proposals.repeat_now(now_ns)
+
+    def _new_elections(self) -> Elections:
+        return Elections(self.replica)
+
+    def _new_follower(self) -> Follower:
+        return Follower(self.replica)
 
     def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
         return Leader(self.replica, expired, now_ns)
@@ -458,6 +464,11 @@ class Core:
                 replica.send(replica.leader, Propose(replica.incarnation, proposals))
 
     # --- for people
+
+    def committed_entries(self, first: int, limit: int) -> list[LogEntry]:
+        """Committed entries from index `first` on, at most `limit`."""
+        first = max(first, 1)
+        return self.replica.log.entries(first, min(self.replica.commit, first + limit - 1))
 
     def status(self, now_ns: int) -> CoreStatus:
         """What the control socket shows; costs microseconds and changes nothing."""

@@ -39,7 +39,7 @@ class Send:
 class Persist:
     """One transaction with one fsync: hard state, then cut, then append.  At most one is under way at any time.
 
-    Answer with `Core.persisted(receipt)` or, when nothing of it was written, `Core.persist_failed(receipt, reason)`.
+    Answer with `Core.persisted(receipt)` or, where nothing of it was written, `Core.persist_failed(receipt, …)`.
     """
 
     receipt: int
@@ -114,7 +114,7 @@ class WasLate:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """This process is admitted: once its kernel holds what the state says, the shell calls `Core.enforced(epoch)`."""
+    """This process is admitted; once its kernel holds what the state says, the shell calls `Core.enforced`."""
 
     epoch: int
 

@@ -1,9 +1,9 @@
 """Elections, up to the moment when one is won.
 
-Theory of operation.  A follower whose promise has run out asks everyone whether it would be elected (pre-vote, which
-changes nothing); with a majority of yeses it raises its term, votes for itself and asks for votes.  Succession needs
-no dice: everyone hears everyone's heartbeats, so the live follower of the lowest rank stands as soon as its promise
-allows, the next one a step later, and so on.  Randomness is left for the case that candidates collide.
+Theory of operation.  A follower whose promise has run out asks everyone whether it would be elected (pre-vote,
+which changes nothing); with a majority of yeses it raises its term, votes for itself and asks for votes.  Succession
+needs no dice: everyone hears everyone's heartbeats, so the live follower of the lowest rank stands as soon as its
+promise allows, the next one a step later, and so on.  Randomness is left for the case that candidates collide.
 
     FOLLOWER --(promise over, my turn)--> PRECANDIDATE --(majority would)--> CANDIDATE --(majority did)--> leader
         ^            refused: the answer says how long to wait |                  | no majority in time
@@ -146,10 +146,9 @@ class Elections:
     def on_vote(self, sender: str, question: Vote, now_ns: int) -> None:
         """The term has been looked at by the core; this one is at least ours."""
         replica = self.replica
-        free = replica.voted_for in (None, sender)
         willing = question.transfer or self._unwilling_for_ns(now_ns) == 0
         if (
-            free
+            self._is_free_for(sender)
             and willing
             and not replica.disk.refusing
             and replica.log.up_to_date(question.last_index, question.last_term)
@@ -160,6 +159,10 @@ class Elections:
             replica.send_when_stable(sender, VoteAnswer(question.term, True))
         else:
             replica.send(sender, VoteAnswer(question.term, False))
+
+    def _is_free_for(self, candidate: str) -> bool:
+        """One vote a term."""
+        return self.replica.voted_for in (None, candidate)
 
     def would_hear(self, question: Vote, now_ns: int) -> bool:
         """Whether a call for votes of a higher term may move this voter into that term (rule 2)."""

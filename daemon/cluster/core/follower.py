@@ -84,9 +84,12 @@ class Follower:
 
     def on_stable(self) -> None:
         """An fsync is over: tell the leader what it could not be told before."""
-        if self._term == self.replica.term and self._leader == self.replica.leader and self._leader is not None:
-            if self._owes_answer or self._confirmed() > self._told:
-                self._answer(self._round, 0)
+        follows = self._leader is not None and (self._leader, self._term) == (
+            self.replica.leader,
+            self.replica.term,
+        )
+        if follows and (self._owes_answer or self._confirmed() > self._told):
+            self._answer(self._round, 0)
 
     def is_quorate(self, now_ns: int) -> bool:
         """Whether the leader leads as far as this node can know: its newest word still holds."""

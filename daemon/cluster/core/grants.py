@@ -30,7 +30,7 @@ class Grants:
         return (peer.incarnation, peer.sequence) > self._granted.get(peer.name, (-1, 0))
 
     def granted(self, peer: Peer, now_ns: int) -> None:
-        """Called before the grant is sent; the node's own stamp is older than `now_ns`, so its lease ends earlier."""
+        """To be called before the grant is sent; the node's own stamp is older still, so its lease ends earlier."""
         self._granted_ns[peer.name] = now_ns
         self._granted[peer.name] = (peer.incarnation, peer.sequence)
         self._ungranted_admissions.pop(peer.name, None)

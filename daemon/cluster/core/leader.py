@@ -117,7 +117,7 @@ class Leader:
         self.replication.answered(sender, answer, now_ns)
 
     def is_deposed(self, now_ns: int) -> bool:
-        """No majority has answered for long (check-quorum): somebody else may lead, and clients should ask there."""
+        """No majority has answered for long (check-quorum): somebody else may lead, and knows more."""
         since = self.rounds.lease_end_ns or self.elected_ns
         return now_ns > since + 2 * self.replica.timers.promise_ns
 
@@ -143,7 +143,7 @@ class Leader:
         self.replica.send(peer.name, grant)
 
     def _is_entitled(self, peer: Peer) -> bool:
-        """Rules 12 and 19: admitted in the newest log, tail included, as this process, and enforced in its kernel."""
+        """Rules 12 and 19: admitted in the newest log, tail included, as this process; and its kernel holds that."""
         admissions = self.replica.admissions
         return admissions.admitted(admissions.tail, peer.name, peer.incarnation, peer.epoch)
 
@@ -231,8 +231,8 @@ class Leader:
         if key not in self._refused:
             self._refused = {key}
             reason = (
-                f"it says that it is process {peer.incarnation}, but process {standing.incarnation} of that name was"
-                f" admitted before; its store was replaced or two hosts bear one name"
+                f"it says that it is process {peer.incarnation}, but process {standing.incarnation} of that name"
+                f" was admitted before; its store was replaced or two hosts bear one name"
             )
             self.replica.report(Refused("admission", peer.name, reason))
 
@@ -240,7 +240,15 @@ class Leader:
         """When `Core.tick` has something to do for this leadership."""
         tail = self.replica.admissions.tail
         held = (self.grants.loss_due_ns(name) + 1 for name, standing in tail.items() if self._holds(name, standing))
-        return min([self.next_round_ns, *(due_ns for due_ns in held if due_ns > self._looked_ns)])
+        dues = [due_ns for due_ns in (*held, self._expired_silent_ns()) if due_ns > self._looked_ns]
+        return min([self.next_round_ns, *dues])
+
+    def _expired_silent_ns(self) -> int:
+        """When the former leader that rule 18 is about counts as unheard; 0 where there is none."""
+        if self.grants.expired is None:
+            return 0
+        heard_ns = self.replica.membership.peers[self.grants.expired].heard_ns
+        return 0 if heard_ns is None else heard_ns + self.replica.timers.silent_after_ns + 1
 
     def _holds(self, name: str, standing: Standing) -> bool:
         """Whether a lease of it may run that is not this very process's."""

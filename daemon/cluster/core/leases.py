@@ -61,12 +61,12 @@ class Rounds:
         return self.number
 
     def answered(self, voter: str, number: int, _now_ns: int) -> None:
-        """The lease counts from the sending, whenever the answer comes: what answered then may have changed since."""
+        """The lease counts from the sending, whenever the answer comes: the promise behind it is as old as that."""
         stamp = self._stamps.get(number)
         if stamp is not None:
-            self._count_from(voter, stamp)
+            self.count_from(voter, stamp)
 
-    def _count_from(self, voter: str, stamp_ns: int) -> None:
+    def count_from(self, voter: str, stamp_ns: int) -> None:
         if stamp_ns <= self._answered.get(voter, stamp_ns - 1):
             return
         self._answered[voter] = stamp_ns

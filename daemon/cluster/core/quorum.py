@@ -1,6 +1,7 @@
 """Set arithmetic of majorities.  Knows nothing of Raft, messages or time.
 
-Voters are a set of names, so that members may come and go; weights and tie-breakers will enter here and nowhere else.
+Voters are a set of names, so that members may come and go; weights and tie-breakers will enter here and nowhere
+else.
 """
 
 from __future__ import annotations

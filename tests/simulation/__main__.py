@@ -1,0 +1,33 @@
+"""Replay one seed: `python -m tests.simulation SEED [--trace] [--omit RULE]`; exit status 1 where it fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.simulation.invariants import ViolationError
+from tests.simulation.omissions import OMISSIONS, omitting
+from tests.simulation.world import World
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--trace", action="store_true", help="print the last events even if nothing is wrong")
+    parser.add_argument("--omit", choices=sorted(OMISSIONS), help="plant the omission of one rule")
+    parser.add_argument("--lines", type=int, default=60, help="length of the trace")
+    options = parser.parse_args()
+    world = omitting(options.omit, options.seed) if options.omit else World(options.seed)
+    problem = None
+    try:
+        world.run()
+    except ViolationError as violation:
+        problem = violation
+    if problem or options.trace:
+        print(world.trace.text(options.lines))
+    print(f"seed {options.seed}: {problem or 'all invariants hold'}; {world.counts}")
+    return 1 if problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""A host's disk: what was synced survives; what was under way at a crash is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from daemon.cluster.core import HardState, Persist, Saved
+from daemon.cluster.records import LogEntry
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(slots=True)
+class Disk:
+    rng: random.Random
+    hard_state: HardState = field(default_factory=HardState)
+    entries: list[LogEntry] = field(default_factory=list)
+    incarnation: int = 0
+    slow: bool = False
+    full: bool = False
+    _under_way: Persist | None = None
+
+    def next_incarnation(self) -> int:
+        self.incarnation += 1
+        return self.incarnation
+
+    def saved(self) -> Saved:
+        return Saved("store", self.hard_state, tuple(self.entries))
+
+    def write(
+        self, persist: Persist, at: Callable[[int, Callable[[], None]], None], done: Callable[[bool], None]
+    ) -> None:
+        """Start a transaction; `done(True)` after its fsync, `done(False)` where the disk is full."""
+        assert self._under_way is None, "the core started a second transaction"
+        self._under_way = persist
+        at(self._duration_ns(), lambda: self._finish(persist, done))
+
+    def _duration_ns(self) -> int:
+        if self.slow:
+            return self.rng.randint(50, 900) * NS_PER_MS
+        if self.rng.random() < 0.03:
+            return self.rng.randint(5, 40) * NS_PER_MS
+        return self.rng.randint(200_000, 2 * NS_PER_MS)
+
+    def _finish(self, persist: Persist, done: Callable[[bool], None]) -> None:
+        if self._under_way is not persist:
+            return  # the process died meanwhile
+        self._under_way = None
+        if not self.full:
+            self._commit(persist)
+        done(not self.full)
+
+    def _commit(self, persist: Persist) -> None:
+        self.hard_state = persist.hard_state
+        if persist.truncate_from is not None:
+            del self.entries[persist.truncate_from - 1 :]
+        for entry in persist.entries:
+            assert entry.index == len(self.entries) + 1, "the core leaves a gap on disk"
+            self.entries.append(entry)
+
+    def process_died(self) -> None:
+        """The transaction under way has reached the disk, or it has not; nobody was told."""
+        persist, self._under_way = self._under_way, None
+        if persist is not None and not self.full and self.rng.random() < 0.5:
+            self._commit(persist)

@@ -1,0 +1,229 @@
+"""A host with its clock, disk and kernel, and the daemon process that may run on it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from daemon.cluster.core import Core, Persist
+from daemon.cluster.core.effects import BecameLeader, ProposalCommitted
+from daemon.cluster.messages import Message
+from tests.simulation.application import Application, KernelWork
+from tests.simulation.clock import Clock
+from tests.simulation.disk import Disk
+from tests.simulation.kernel import Kernel, Slot
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(slots=True)
+class Process:
+    """One life of the daemon."""
+
+    core: Core
+    application: Application
+    incarnation: int
+    paused: bool = False
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    """what happened to it while it was stopped"""
+    interrupted: Callable[[], None] | None = None
+    """the system call before which it was stopped: the first thing that it does when it goes on"""
+    applied: int = 0
+    edits: dict[int, bytes] = field(default_factory=dict)
+    """ticket → body of edits that it has proposed and not seen committed"""
+    timer: int = 0
+    """counts the timers that were armed; only the newest one fires"""
+    kernel_busy: bool = False
+
+
+class Host:
+    def __init__(self, name: str, world: World, clock: Clock, rng: random.Random) -> None:
+        self.name = name
+        self.world = world
+        self.clock = clock
+        self.rng = rng
+        self.disk = Disk(rng)
+        self.kernel = Kernel()
+        self.boots = 1
+        self.process: Process | None = None
+
+    @property
+    def local_ns(self) -> int:
+        return self.clock.local(self.world.now_ns)
+
+    # --- seen from outside
+
+    def leads(self, true_ns: int) -> bool:
+        """Whether its process would grant now."""
+        process = self.process
+        if process is None or process.core.leader is None:
+            return False
+        return process.core.leader.rounds.lead(self.clock.local(true_ns))
+
+    def accepts(self, slot: Slot, true_ns: int) -> frozenset[str]:
+        return self.kernel.accepts(slot, self.clock.local(true_ns))
+
+    def leased(self, true_ns: int) -> bool:
+        return self.kernel.leased(self.clock.local(true_ns))
+
+    def lease_left_ns(self, true_ns: int) -> int:
+        return self.kernel.deadline_ns - self.clock.local(true_ns)
+
+    # --- life and death
+
+    def start(self) -> None:
+        incarnation = self.disk.next_incarnation()
+        core = self.world.make_core(self, incarnation)
+        self.process = Process(core, self.world.make_application(self.name, incarnation), incarnation)
+        self.world.trace.say(self.name, f"starts as process {incarnation} of boot {self.boots}")
+        self._perform(self.process)
+
+    def die(self) -> None:
+        self.process = None
+        self.disk.process_died()
+
+    def reboot(self) -> None:
+        self.die()
+        self.boots += 1
+        self.kernel = Kernel()
+        self.clock.offset_ns += self.rng.randint(0, NS_PER_MS) - self.local_ns  # the boot clock starts again
+
+    def resume(self, process: Process) -> None:
+        """What waited in sockets and queues comes in any order: there are several of them."""
+        if process is not self.process or not process.paused:
+            return
+        process.paused = False
+        interrupted, process.interrupted = process.interrupted, None
+        if interrupted is not None:
+            interrupted()
+        waiting, process.waiting = process.waiting, []
+        if self.rng.random() < 0.5:
+            self.rng.shuffle(waiting)
+        for happening in waiting:
+            happening()
+
+    # --- what happens to the process
+
+    def happen(self, process: Process | None, step: Callable[[Process], None]) -> None:
+        """`step` on that process, unless it is dead; later where it is stopped."""
+        if process is None or process is not self.process:
+            return
+        if process.paused:
+            process.waiting.append(lambda: self.happen(process, step))
+            return
+        process.core.wall_ms = self.world.now_ns // NS_PER_MS
+        step(process)
+        if process is self.process and not process.paused:
+            self._perform(process)
+
+    def receive(self, sender: str, message: Message) -> None:
+        self.happen(self.process, lambda process: process.core.receive(sender, message, self.local_ns))
+
+    def edit(self, body: bytes) -> None:
+        def step(process: Process) -> None:
+            process.edits[process.core.propose(body, self.local_ns)] = body
+
+        self.happen(self.process, step)
+
+    # --- effects
+
+    def _perform(self, process: Process) -> None:
+        """What `daemon.node`, the shell, does after each call: perform everything that the core wants."""
+        core, world = process.core, self.world
+        while ready := core.ready():
+            for send in ready.sends:
+                world.network.send(self.name, send.to, send.message)
+            if ready.persist is not None:
+                self._write_disk(process, ready.persist)
+            if ready.committed:
+                world.applied(self, process, ready.committed)
+            for event in ready.events:
+                world.trace.say(self.name, event)
+                if isinstance(event, BecameLeader):
+                    world.invariants.became_leader(self.name, event.term)
+                elif isinstance(event, ProposalCommitted):
+                    world.acknowledged(self, process, event)
+            if ready.lease_until_ns is not None:
+                self._write_lease(process, ready.lease_until_ns)
+            for body in process.application.proposals(self.local_ns):
+                core.propose(body, self.local_ns)
+            if process.paused:
+                return
+        self._work_on_kernel(process)
+        self._arm(process)
+        world.looked_at(self)
+
+    def _arm(self, process: Process) -> None:
+        """Timers are a little late."""
+        process.timer += 1
+        armed = process.timer
+        due_ns = self.clock.true(process.core.deadline_ns()) - self.world.now_ns
+        late_ns = self.rng.randint(0, 300_000)
+
+        def fire() -> None:
+            if process.timer == armed:
+                self.happen(process, lambda process: process.core.tick(self.local_ns))
+
+        self.world.at(max(0, due_ns) + late_ns, fire)
+
+    def _write_disk(self, process: Process, persist: Persist) -> None:
+        self.world.invariants.wrote(self.name, persist.entries)
+
+        def done(written: bool) -> None:
+            def step(process: Process) -> None:
+                if written:
+                    process.core.persisted(persist.receipt, self.local_ns)
+                else:
+                    process.core.persist_failed(persist.receipt, "the disk is full", self.local_ns)
+
+            self.happen(process, step)
+
+        self.disk.write(persist, self.world.at, done)
+
+    def _write_lease(self, process: Process, until_ns: int) -> None:
+        """One ordered writer (rule 15); now and then SIGSTOP strikes just before the system call."""
+        computed_ns = self.local_ns
+
+        def write(_: Process) -> None:
+            self.world.trace.say(self.name, f"lease ends in {(until_ns - self.local_ns) / 1e6:.3f} ms")
+            self.kernel.renew(self.world.deadline_as_written(until_ns, computed_ns, self.local_ns))
+            self.world.kernel_changed(self)
+
+        if self.world.strikes_before_write():
+            self.world.trace.say(self.name, "is stopped just before it writes its lease")
+            process.paused = True
+            process.interrupted = lambda: self.happen(process, write)
+            self.world.at(self.rng.randint(50, 400) * NS_PER_MS, lambda: self.resume(process))
+        else:
+            write(process)
+
+    def _work_on_kernel(self, process: Process) -> None:
+        """One transaction at a time; mostly quick, sometimes not."""
+        if process.kernel_busy:
+            return
+        work = process.application.kernel_work(self.local_ns)
+        if work is None:
+            return
+        process.kernel_busy = True
+        quick = self.rng.random() < 0.9
+        delay_ns = self.rng.randint(0, (3 if quick else 120) * NS_PER_MS)
+        self.world.at(delay_ns, lambda: self.happen(process, lambda process: self._apply(process, work)))
+
+    def _apply(self, process: Process, work: KernelWork) -> None:
+        self._log_kernel(work.states)
+        self.kernel.apply(work.states)
+        self.world.kernel_changed(self)
+        process.kernel_busy = False
+        process.application.kernel_did(work, self.local_ns)
+        if work.epoch is not None:
+            process.core.enforced(work.epoch, self.local_ns)
+
+    def _log_kernel(self, states: Mapping[Slot, object]) -> None:
+        if states != self.kernel.states:
+            shown = " ".join(f"{address}:{number}={state!s}" for (address, number), state in sorted(states.items()))
+            self.world.trace.say(self.name, "kernel:", shown or "all closed")

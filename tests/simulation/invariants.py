@@ -1,0 +1,79 @@
+"""What must always hold.  Each check costs little, so that it can follow every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daemon.cluster.records import LogEntry, Lost
+from tests.simulation.host import Host
+from tests.simulation.kernel import Slot
+
+
+class ViolationError(AssertionError):
+    """An invariant is broken; the text says which and how."""
+
+
+class Invariants:
+    def __init__(self) -> None:
+        self.leaders: dict[int, str] = {}
+        """term → who won it"""
+        self.written: dict[tuple[int, int], LogEntry] = {}
+        """(index, term) → the entry that a leader appended there"""
+        self.committed: list[LogEntry] = []
+        self.acknowledged: dict[bytes, int] = {}
+        """body of an edit whose proposer was told that it is committed → index"""
+
+    # --- consensus
+
+    def became_leader(self, name: str, term: int) -> None:
+        if self.leaders.setdefault(term, name) != name:
+            raise ViolationError(f"{name} and {self.leaders[term]} have both won term {term}")
+
+    def wrote(self, name: str, entries: Iterable[LogEntry]) -> None:
+        """Log matching: what has the same index and term is the same."""
+        for entry in entries:
+            if self.written.setdefault((entry.index, entry.term), entry) != entry:
+                raise ViolationError(f"{name} has another entry {entry.index} of term {entry.term} than others")
+
+    def applied(self, name: str, index_before: int, entries: list[LogEntry]) -> None:
+        """Committed entries never change, and come in the same order without gaps everywhere."""
+        for position, entry in enumerate(entries, start=index_before):
+            if entry.index != position + 1:
+                raise ViolationError(f"{name} was given entry {entry.index} after entry {position}")
+            if position == len(self.committed):
+                self.committed.append(entry)
+            elif position > len(self.committed) or self.committed[position] != entry:
+                raise ViolationError(f"{name} applies another entry {entry.index} than others did")
+
+    def acknowledge(self, name: str, body: bytes, index: int) -> None:
+        command = self.committed[index - 1].command if index <= len(self.committed) else None
+        if getattr(command, "body", None) != body:
+            raise ViolationError(f"{name} was told that its edit is entry {index}, which is {command}")
+        self.acknowledged[body] = index
+
+    def one_leads(self, hosts: Iterable[Host], true_ns: int) -> None:
+        """No two leadership leases run at the same true time."""
+        leading = [host.name for host in hosts if host.leads(true_ns)]
+        if len(leading) > 1:
+            raise ViolationError(f"the leadership leases of {' and '.join(leading)} run at the same time")
+
+    # --- leases
+
+    def kernel_changed(self, changed: Host, hosts: Iterable[Host], slots: Iterable[Slot], true_ns: int) -> None:
+        """No flow is accepted by two hosts.  Acceptance begins with a write, so to look at each write is enough."""
+        for slot in slots:
+            own = changed.accepts(slot, true_ns)
+            if not own:
+                continue
+            for host in hosts:
+                if host is not changed and (both := own & host.accepts(slot, true_ns)):
+                    raise ViolationError(f"{changed.name} and {host.name} both accept {', '.join(both)} of {slot}")
+
+    def lost(self, entries: Iterable[LogEntry], hosts: dict[str, Host], true_ns: int) -> None:
+        """A node is declared lost only when its kernel accepts nothing any more."""
+        for entry in entries:
+            if isinstance(entry.command, Lost) and entry.index > len(self.committed):
+                host = hosts[entry.command.node]
+                if host.leased(true_ns):
+                    left_ms = host.lease_left_ns(true_ns) / 1e6
+                    raise ViolationError(f"{host.name} is declared lost with {left_ms:.3f} ms of its lease left")

@@ -1,0 +1,77 @@
+"""The network between the hosts: loss, repetition, reordering, late datagrams, cuts in one or both directions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from daemon.cluster.messages import Message
+
+NS_PER_MS = 1_000_000
+Deliver = Callable[[str, str, Message], None]
+
+
+class Network:
+    def __init__(
+        self, names: Sequence[str], at: Callable[[int, Callable[[], None]], None], rng: random.Random
+    ) -> None:
+        self._names = names
+        self._at = at
+        self._rng = rng
+        self.deliver: Deliver | None = None
+        self.loss = 0.0
+        self.repeat = 0.0
+        self.late = 0.0
+        self.cut: set[tuple[str, str]] = set()
+        """(from, to) pairs that nothing passes"""
+
+    def send(self, sender: str, to: str | None, message: Message) -> None:
+        """A multicast reaches, or misses, each receiver on its own."""
+        for receiver in self._names if to is None else (to,):
+            if receiver != sender:
+                self._send(sender, receiver, message)
+
+    def _send(self, sender: str, receiver: str, message: Message) -> None:
+        rng = self._rng
+        if (sender, receiver) in self.cut or rng.random() < self.loss:
+            return
+        for _ in range(2 if rng.random() < self.repeat else 1):
+            delay_ns = rng.randint(100_000, 2 * NS_PER_MS)
+            if rng.random() < self.late:
+                delay_ns = int(rng.choice((30, 80, 150, 300, 700)) * rng.random() * NS_PER_MS)
+            self._at(delay_ns, lambda: self._arrive(sender, receiver, message))
+
+    def _arrive(self, sender: str, receiver: str, message: Message) -> None:
+        assert self.deliver is not None
+        self.deliver(sender, receiver, message)
+
+    # --- faults
+
+    def partition(self) -> str:
+        """Two halves that do not hear each other."""
+        side = {name for name in self._names if self._rng.random() < 0.5}
+        self.cut = {(a, b) for a in self._names for b in self._names if (a in side) != (b in side)}
+        return f"partition {sorted(side)}"
+
+    def isolate(self, name: str) -> str:
+        self.cut |= {(name, other) for other in self._names} | {(other, name) for other in self._names}
+        return f"isolate {name}"
+
+    def cut_one_way(self) -> str:
+        pairs = {(a, b) for a in self._names for b in self._names if a != b and self._rng.random() < 0.25}
+        self.cut |= pairs
+        return "cut " + " ".join(f"{a}→{b}" for a, b in sorted(pairs))
+
+    def deafen(self, name: str) -> str:
+        """It is heard, and hears nobody."""
+        self.cut |= {(other, name) for other in self._names if other != name}
+        return f"deafen {name}"
+
+    def heal(self) -> str:
+        self.cut = set()
+        return "heal"
+
+    def repair(self) -> None:
+        """No fault of any kind any more."""
+        self.cut = set()
+        self.loss = self.repeat = self.late = 0.0

@@ -1,0 +1,209 @@
+"""A cluster on one event heap: one seed decides everything that happens.
+
+A run has two parts.  First faults of every kind, with the invariants checked at every step (safety).  Then
+everything is repaired, and the cluster must be whole again within a bound (liveness).
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from daemon.cluster.core import Core
+from daemon.cluster.core.effects import ProposalCommitted
+from daemon.cluster.records import LogEntry
+from daemon.cluster.timers import PROFILES, Timers
+from tests.simulation.application import Application, Shares
+from tests.simulation.clock import MILLION, Clock
+from tests.simulation.faults import Faults
+from tests.simulation.host import Host, Process
+from tests.simulation.invariants import Invariants, ViolationError
+from tests.simulation.network import NS_PER_MS, Network
+from tests.simulation.trace import Trace
+
+MakeCore = Callable[..., Core]
+MakeApplication = Callable[[str, int], Application]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run consisted of: a simulation in which nothing happens proves nothing."""
+
+    steps: int = 0
+    elections: int = 0
+    losses: int = 0
+    admissions: int = 0
+    edits: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+class World:
+    def __init__(
+        self,
+        seed: int,
+        nodes: int = 4,
+        profile: str | None = None,
+        core: MakeCore = Core,
+        application: MakeApplication = Shares,
+        relative_deadlines: bool = False,
+    ) -> None:
+        """`relative_deadlines` plants the mistake that rule 15 forbids, below the core."""
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.timers: Timers = PROFILES[profile or self.rng.choice(("fast", "fast", "fast", "default"))]
+        self.names = [f"a{number + 1}" for number in range(nodes)]
+        self.now_ns = 0
+        self.trace = Trace()
+        self.invariants = Invariants()
+        self.counts = Counts()
+        self.struck = 0.0
+        """probability that SIGSTOP strikes just before a lease is written"""
+        self._make_core = core
+        self.make_application = application
+        self._relative_deadlines = relative_deadlines
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._events = 0
+        self.network = Network(self.names, self.at, self.rng)
+        self.network.deliver = lambda sender, receiver, message: self.hosts[receiver].receive(sender, message)
+        self.hosts: dict[str, Host] = {name: Host(name, self, self._some_clock(), self.rng) for name in self.names}
+        self.faults = Faults(self)
+
+    def _some_clock(self) -> Clock:
+        """As far apart as δ allows, most of the time: 1+δ = (1+ρ)/(1−ρ)."""
+        rho = int(MILLION * self.timers.drift / (2 + self.timers.drift))
+        ppm = self.rng.choice((-rho, rho, self.rng.randint(-rho, rho)))
+        return Clock(offset_ns=self.rng.randint(0, 10**13), ppm=ppm)
+
+    # --- the heap
+
+    def at(self, after_ns: int, happening: Callable[[], None]) -> None:
+        self._events += 1
+        heapq.heappush(self._heap, (self.now_ns + after_ns, self._events, happening))
+
+    def run_until(self, end_ns: int, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Go on to `end_ns`, or until `stop()` says so; tells whether it did."""
+        while self._heap and self._heap[0][0] <= end_ns:
+            self.now_ns, _, happening = heapq.heappop(self._heap)
+            self.trace.now_ns = self.now_ns
+            self.counts.steps += 1
+            happening()
+            if stop():
+                return True
+        self.now_ns = end_ns
+        return stop()
+
+    # --- what hosts ask
+
+    def make_core(self, host: Host, incarnation: int) -> Core:
+        boot_id = f"{host.name}-boot-{host.boots}"
+        saved = host.disk.saved()
+        return self._make_core(
+            host.name, self.names, self.timers, incarnation, boot_id, saved, host.local_ns, self.rng
+        )
+
+    def strikes_before_write(self) -> bool:
+        return self.struck > 0 and self.rng.random() < self.struck
+
+    def deadline_as_written(self, until_ns: int, computed_ns: int, written_ns: int) -> int:
+        return until_ns + (written_ns - computed_ns) if self._relative_deadlines else until_ns
+
+    # --- what hosts tell
+
+    def applied(self, host: Host, process: Process, entries: list[LogEntry]) -> None:
+        self.invariants.lost(entries, self.hosts, self.now_ns)
+        new = len(self.invariants.committed)
+        self.invariants.applied(host.name, process.applied, entries)
+        process.applied += len(entries)
+        for entry in entries:
+            process.application.apply(entry)
+            if entry.index > new:
+                self.trace.say(host.name, "commits", entry)
+                self._count(entry)
+
+    def _count(self, entry: LogEntry) -> None:
+        kind = type(entry.command).__name__
+        self.counts.losses += kind == "Lost"
+        self.counts.admissions += kind == "Admit"
+        self.counts.elections += kind == "Noop"
+
+    def acknowledged(self, host: Host, process: Process, event: ProposalCommitted) -> None:
+        body = process.edits.pop(event.ticket, None)
+        if body is not None:
+            self.invariants.acknowledge(host.name, body, event.index)
+            self.counts.edits += 1
+
+    def kernel_changed(self, host: Host) -> None:
+        process = host.process
+        if process is not None:
+            slots = process.application.all_slots()
+            self.invariants.kernel_changed(host, self.hosts.values(), slots, self.now_ns)
+
+    def looked_at(self, host: Host) -> None:
+        if host.leads(self.now_ns):
+            self.invariants.one_leads(self.hosts.values(), self.now_ns)
+
+    # --- a run
+
+    def run(self, faults_ms: int = 3000, repaired_ms: int = 3000) -> Counts:
+        """Raises ViolationError."""
+        for host in self.hosts.values():
+            self.at(self.rng.randint(0, 5 * NS_PER_MS), self._start(host))
+        self.faults.begin()
+        self._edit_now_and_then(faults_ms * NS_PER_MS)
+        self.run_until(faults_ms * NS_PER_MS)
+        self.faults.end()
+        patience_ns = repaired_ms * NS_PER_MS * (1 if self.timers.heartbeat_ms <= 20 else 3)
+        if not self.run_until(self.now_ns + patience_ns, self._looked_whole()):
+            raise ViolationError(
+                f"{patience_ns / 1e6:.0f} ms after the repair the cluster is not whole: {self.ailing()}"
+            )
+        return self.counts
+
+    def _start(self, host: Host) -> Callable[[], None]:
+        return lambda: host.start() if host.process is None else None
+
+    def _edit_now_and_then(self, until_ns: int) -> None:
+        if self.now_ns < until_ns:
+            host = self.hosts[self.rng.choice(self.names)]
+            host.edit(f"edit {self._events} by {host.name}".encode())
+            self.at(self.rng.randint(1, 200) * NS_PER_MS, lambda: self._edit_now_and_then(until_ns))
+
+    # --- liveness
+
+    def _looked_whole(self) -> Callable[[], bool]:
+        """Looking costs more than a step: every few milliseconds is enough."""
+        next_ns = 0
+
+        def look() -> bool:
+            nonlocal next_ns
+            if self.now_ns < next_ns:
+                return False
+            next_ns = self.now_ns + 5 * NS_PER_MS
+            return self.ailing() is None
+
+        return look
+
+    def ailing(self) -> str | None:
+        """What keeps the cluster from being whole; None when nothing does."""
+        leading = [host.name for host in self.hosts.values() if host.leads(self.now_ns)]
+        if len(leading) != 1:
+            return "nobody leads" if not leading else f"{leading} lead"
+        for host in self.hosts.values():
+            process = host.process
+            if process is None or process.paused:
+                return f"{host.name} is not back yet"
+            if process.applied != len(self.invariants.committed):
+                return f"{host.name} has applied {process.applied} of {len(self.invariants.committed)} entries"
+            if not host.leased(self.now_ns):
+                return f"{host.name} has no lease"
+            if process.edits:
+                return f"{host.name} waits for {len(process.edits)} edits"
+        some = next(iter(self.hosts.values())).process
+        assert some is not None
+        for slot in some.application.all_slots():
+            owners = [host.name for host in self.hosts.values() if len(host.accepts(slot, self.now_ns)) == 2]
+            if len(owners) != 1:
+                return f"slot {slot} is owned by {owners or 'nobody'}"
+        return None
