@@ -8,7 +8,7 @@ no stamp and is sent at once, so it answers the segment that reached that host l
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tests.lab.capture import ACK, RST, SYN, Captured, Tcp
@@ -59,11 +59,17 @@ def accepted_by(segments: Iterable[tuple[Captured, Tcp]], address: str) -> Count
     return Counter(host for host, _, _ in taken)
 
 
-def last_answer_ns(segments: Iterable[tuple[Captured, Tcp]], address: str, host: str, before_ns: int) -> int | None:
-    """When a host sent its last packet from the address before a moment; None when it sent none."""
-    times = [
-        captured.time_ns
-        for captured, tcp in segments
-        if captured.host == host and captured.outgoing and tcp.source == address and captured.time_ns < before_ns
-    ]
+def last_accepted_ns(
+    segments: Sequence[tuple[Captured, Tcp]], address: str, host: str, before_ns: int
+) -> int | None:
+    """When the newest packet that a host answered had arrived there, up to a moment; None: it answered none.
+
+    Arrivals count and not answers: those may be late, or retransmitted, long after the address fell silent.
+    """
+    arrived: dict[Packet, int] = {}
+    for captured, tcp in segments:
+        if captured.host == host and not captured.outgoing and tcp.destination == address:
+            arrived.setdefault(Packet(Client(tcp.source, tcp.source_port), tcp.stamp), captured.time_ns)
+    here = [entry for entry in segments if entry[0].host == host and entry[0].time_ns < before_ns]
+    times = [arrived[packet] for packet in answerers(here, address) if packet in arrived]
     return max(times, default=None)

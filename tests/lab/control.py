@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from datapath.engine import HashKind
 from datapath.hashing import key_of, slot
-from tests.lab.clients import Client
+from tests.lab.clients import Client, client_range
 from tests.lab.host import Host
 
 SOCKET = "/run/vipcast/control.sock"
@@ -46,6 +46,20 @@ class SharedAddress:
     def slot_of(self, client: Client) -> int:
         """The slot of a client, by the function that `vipcast who` uses."""
         return slot(key_of(self.hash, ip_address(client.address), client.port, 80), self.seed, self.slots)
+
+    def clients_by_slot(self, count: int, second_octet: int = 64) -> dict[int, list[Client]]:
+        """`count` different clients of each slot.  Raises ValueError where there are not as many."""
+        found: dict[int, list[Client]] = {number: [] for number in range(self.slots)}
+        wanting = set(found)
+        for client in client_range(60_000, second_octet=second_octet):
+            clients = found[self.slot_of(client)]
+            if len(clients) < count:
+                clients.append(client)
+                if len(clients) == count:
+                    wanting.discard(self.slot_of(client))
+                    if not wanting:
+                        return found
+        raise ValueError(f"too few clients of 10.{second_octet}.0.0/16 for the slots {sorted(wanting)}")
 
     def owner_of(self, client: Client) -> str | None:
         return self.holders[self.slot_of(client)]

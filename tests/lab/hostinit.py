@@ -7,10 +7,10 @@ laboratory's pipe is closed, which the kernel does for it however it died.  Then
 all of the namespace.  Should the guard itself be killed, process 1 dies by its parent-death signal (prctl(2)).
 
 Process 1 makes the host: own mounts, network, host name and IPC.  `/etc` and `/var` are overlays whose upper side
-is DIRECTORY, so that they outlive a reboot of the host and never touch the machine's; `/run`, `/tmp` and `/dev/shm`
-are empty at each boot; `/proc/sys/kernel/random/boot_id` is BOOT_ID, since a new network namespace is a new kernel
-as far as packets are concerned.  KEEP are directories that must stay visible (the source tree may be under
-/tmp).  Prints the number of process 1 when the host is ready.  REMOVE is a directory to delete at the end, or "".
+is DIRECTORY, so that they outlive a reboot of the host and never touch the machine's; EMPTY_AT_BOOT is empty;
+`/proc/sys/kernel/random/boot_id` is BOOT_ID, since a new network namespace is a new kernel as far as packets are
+concerned.  KEEP are directories that must stay visible (the source tree may be under /tmp).
+Prints the number of process 1 when the host is ready.  REMOVE is a directory to delete at the end, or "".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CLONE_NEWNET = 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000
 PR_SET_PDEATHSIG = 1
 
-EMPTY_AT_BOOT = ("/run", "/tmp", "/dev/shm")
+EMPTY_AT_BOOT = {"/run": "0755", "/tmp": "1777", "/dev/shm": "1777", "/root": "0700"}
 STACKED = ("/etc", "/var")
 REMOVAL_ATTEMPTS = 30
 
@@ -72,8 +72,8 @@ def make_host(name: str, directory: str, boot_id: str, keep: list[str]) -> None:
         os.makedirs(upper, exist_ok=True)
         os.makedirs(work, exist_ok=True)
         mount("overlay", path, "overlay", 0, f"lowerdir={path},upperdir={upper},workdir={work}")
-    for path in EMPTY_AT_BOOT:
-        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777" if path != "/run" else "mode=755")
+    for path, mode in EMPTY_AT_BOOT.items():
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
     for path, descriptor in kept:
         if not os.path.isdir(path):
             os.makedirs(path)

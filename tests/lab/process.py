@@ -57,8 +57,8 @@ class HostProcess:
         self.wrapper = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL", "--"),
-                *("nsenter", "--target", str(init), "--mount", "--uts", "--ipc", "--net", "--pid", "--"),
-                *("setpriv", "--pdeathsig", "KILL", "--"),
+                *("nsenter", "--target", str(init), "--mount", "--uts", "--ipc", "--net", "--pid"),
+                *("--wdns=/root", "setpriv", "--pdeathsig", "KILL", "--"),
                 *args,
             ],
             stdin=stdin,

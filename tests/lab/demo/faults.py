@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 
-from tests.lab import Attempt, Capture, Client, Lab, Stream, Traffic
-from tests.lab.answers import answered_twice, last_answer_ns
-from tests.lab.clients import client_range, gap_of
+from tests.lab import Attempt, Capture, Lab, Stream, Traffic
+from tests.lab.answers import answered_twice, last_accepted_ns
+from tests.lab.clients import gap_of
 from tests.lab.control import SharedAddress, Status
 from tests.lab.demo.promises import Card
 from tests.lab.demo.screen import Screen
@@ -135,13 +134,13 @@ class FaultSteps:
         taken_over: bool,
     ) -> None:
         segments = capture.segments()
-        last = last_answer_ns(segments, self.address, STOPPED, continued_ns)
+        last = last_accepted_ns(segments, self.address, STOPPED, continued_ns)
         silent_ms = max(0.0, ((last or stopped_ns) - stopped_ns) / 1e6)
         twice = answered_twice(segments, self.address)
         during = [a for a in attempts if a.stream == str(slot)]
         gap = gap_of([a for a in during if a.started_ns < continued_ns])
         self.screen.note(
-            f"last packet that {STOPPED}'s kernel sent from the address: {silent_ms:.0f} ms after the stop"
+            f"last packet that {STOPPED}'s kernel accepted: {silent_ms:.0f} ms after the stop"
             f" (its lease is {LEASE_MS} ms)\n"
             f"clients of slot {slot} waited {gap.ms if gap else 0:.0f} ms for another host\n"
             f"{len(segments)} packets captured on all hosts; packets answered twice: {len(twice)}"
@@ -172,7 +171,7 @@ class FaultSteps:
             if not mine:
                 raise AssertionError(f"{victim} holds no slot")
             slot = mine[0]
-        for number, clients in clients_by_slot(shared, CLIENTS_PER_SLOT).items():
+        for number, clients in shared.clients_by_slot(CLIENTS_PER_SLOT).items():
             interval = VICTIM_INTERVAL_MS if number == slot else OTHER_INTERVAL_MS
             traffic.start(Stream(str(number), clients, interval))
         return slot
@@ -200,16 +199,3 @@ class FaultSteps:
     def _command(self, command: str) -> None:
         self.screen.prompt(self.admin, command)
         self.screen.output(self.lab[self.admin].shell(command).check().stdout)
-
-
-def clients_by_slot(shared: SharedAddress, count: int) -> dict[int, list[Client]]:
-    """`count` clients of each slot, all different."""
-    found: dict[int, list[Client]] = {number: [] for number in range(shared.slots)}
-    for client in islice(client_range(60_000), count * shared.slots * 3):
-        clients = found[shared.slot_of(client)]
-        if len(clients) < count:
-            clients.append(client)
-    wanting = {number for number, clients in found.items() if not clients}
-    if wanting:
-        raise AssertionError(f"no client address hashes to the slots {sorted(wanting)}")
-    return found
