@@ -197,10 +197,12 @@ def _key_of_ipv4(packet: bytes, kind: HashKind) -> bytes | Unhashable:
 def _key_with_ports(packet: bytes, at: int, end: int, source: bytes, kind: HashKind) -> bytes | Unhashable:
     if kind is HashKind.SOURCEIP:
         return source
-    if at + 4 > end:
+    if at + 2 > end:
         return Unhashable.TRUNCATED
     if kind is HashKind.SOURCEIP_SOURCEPORT:
         return source + packet[at : at + 2] + b"\0\0"
+    if at + 4 > end:
+        return Unhashable.TRUNCATED
     return source + packet[at : at + 2] + b"\0\0" + packet[at + 2 : at + 4] + b"\0\0"
 
 

@@ -178,7 +178,7 @@ def _by_ports(address: Address, layout: Layout, names: Names) -> list[Rule]:
         key.append(load(Base.TRANSPORT, 2, 2, port + 1))
     return [
         [*key, *_decide_by_hash(address, _key_length(address, layout))],
-        [load(Base.TRANSPORT, 0, 4, _SCRATCH), *drop_counted(names.counter(Fate.FOREIGN))],
+        [*key, *drop_counted(names.counter(Fate.FOREIGN))],
         drop_counted(names.counter(Fate.UNPARSABLE)),
     ]
 

@@ -1,0 +1,87 @@
+"""Frames for tests: every shape of packet that a client can send, defined once, made with scapy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR
+from scapy.layers.l2 import Ether
+from scapy.layers.sctp import SCTP
+from scapy.packet import Packet, Raw
+
+from datapath.engine import Address
+
+CLIENT_MAC = "02:00:00:00:00:99"
+_PER_SHAPE = 12
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Packets of one kind, from several clients."""
+
+    name: str
+    packets: tuple[bytes, ...]
+    """from the IP header on"""
+    mac: str
+
+    @property
+    def frames(self) -> list[bytes]:
+        head = bytes(Ether(dst=self.mac, src=CLIENT_MAC, type=0x0800))
+        return [head + packet for packet in self.packets]
+
+
+@lru_cache(maxsize=32)
+def shapes(address: Address) -> list[Shape]:
+    vip = str(address.ip)
+    made: dict[str, list[Packet]] = {}
+
+    def add(name: str, packet: Packet) -> None:
+        made.setdefault(name, []).append(packet)
+
+    for number in range(_PER_SHAPE):
+        client, port = f"10.78.{number}.{200 - 7 * number}", 1024 + 4099 * number
+        ip = IP(src=client, dst=vip)
+        options = [IPOption_NOP(), IPOption_RR(routers=["0.0.0.0"]), IPOption_NOP()]
+        quoted = IP(src=vip, dst=client)
+        payload = Raw(b"x" * 64)
+        add("TCP SYN", ip / TCP(sport=port, dport=9, flags="S"))
+        add("TCP segments of a connection", ip / TCP(sport=port, dport=8080, flags="A", seq=7) / payload)
+        add("UDP", ip / UDP(sport=port, dport=9) / payload)
+        add("SCTP", ip / SCTP(sport=port, dport=9) / payload)
+        add("TCP with IP options", IP(src=client, dst=vip, options=options) / TCP(sport=port, dport=9))
+        add("echo request", ip / ICMP(type=8, id=number) / payload)
+        add("timestamp request", ip / ICMP(type=13))
+        add("GRE", IP(src=client, dst=vip, proto=47) / Raw(bytes(8)))
+        first = IP(src=client, dst=vip, flags="MF")
+        add("first fragment of UDP", first / UDP(sport=port, dport=9, chksum=0) / Raw(b"y" * 16))
+        add("later fragment of UDP", IP(src=client, dst=vip, frag=3, proto=17) / payload)
+        add("last fragment of TCP", IP(src=client, dst=vip, frag=100, proto=6) / payload)
+        add("fragment of an ICMP error", first / ICMP(type=3, code=3) / Raw(bytes(56)))
+        router = IP(src="10.78.99.99", dst=vip)
+        for name, kind in (("unreachable", 3), ("time exceeded", 11), ("parameter problem", 12), ("redirect", 5)):
+            add(f"{name} about TCP", router / ICMP(type=kind, code=1) / quoted / TCP(sport=80, dport=port))
+        error = router / ICMP(type=3, code=4)
+        add("unreachable about UDP", error / quoted / UDP(sport=53, dport=port) / payload)
+        add("unreachable about SCTP", error / quoted / SCTP(sport=53, dport=port))
+        add("unreachable about echo", error / quoted / ICMP(type=0))
+        with_options = IP(src=vip, dst=client, options=options)
+        add("unreachable about options", error / with_options / TCP(sport=80, dport=port))
+        first = IP(src=vip, dst=client, flags="MF")
+        later = IP(src=vip, dst=client, frag=9, proto=17)
+        add("unreachable about a first fragment", error / first / UDP(sport=53, dport=port))
+        add("unreachable about a later fragment", error / later / payload)
+        add("unreachable that quotes nothing", error)
+        add("unreachable that quotes rubbish", error / Raw(b"\x12" * 40))
+        add("TCP without ports", IP(src=client, dst=vip, proto=6) / Raw(b"\1\2"))
+        outside = IP(src=client, dst=vip, options=options) / ICMP(type=3, code=1)
+        add("error with options about TCP", outside / quoted / TCP(sport=80, dport=port))
+    return [Shape(name, tuple(bytes(packet) for packet in packets), address.mac) for name, packets in made.items()]
+
+
+def tcp_flags(frame: bytes) -> str:
+    """Flags of a TCP packet in a frame as scapy writes them (`SA`, `R`), empty for everything else."""
+    if frame[12:14] != b"\x08\x00" or frame[23] != 6:
+        return ""
+    at = 14 + (frame[14] & 0x0F) * 4
+    return str(TCP(frame[at:]).flags)
