@@ -6,6 +6,7 @@ numbers are looked up once, at start: a name service that hangs must not stop a 
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import socket
@@ -17,7 +18,7 @@ WRITERS = "vipcast"
 READERS = "vipcast-ro"
 
 _SO_PEERGROUPS = 59  # linux/socket.h; Python has no name for it
-_PEERGROUPS_BYTES_MAX = 4 * 65536  # NGROUPS_MAX
+_PEERGROUPS_BYTES_MAX = 1024  # what Python's getsockopt takes at most: 256 groups
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -43,7 +44,12 @@ def peer_of(connection: socket.socket) -> Peer:
     pid, uid, gid = _CREDENTIALS.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
-    raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _PEERGROUPS_BYTES_MAX)
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _PEERGROUPS_BYTES_MAX)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+        raw = b""  # in more groups than can be asked for: only the primary one counts
     supplementary = struct.unpack(f"{len(raw) // 4}I", raw)
     return Peer(pid, uid, frozenset((gid, *supplementary)))
 
