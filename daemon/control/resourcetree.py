@@ -35,7 +35,7 @@ def resources(view: View, actions: Iterable[Action] = (), slots: Slots | None = 
     teller = _Teller(tuple(cluster.hosts), {(a.instance, a.node): a.operation for a in actions}, slots or {})
     order = {resource.id: number for number, resource in enumerate(view.configuration.resources)}
     ordered = sorted(cluster.units, key=lambda unit: order.get(unit.id, len(order)))
-    return tuple(teller.resource(unit) for unit in ordered)
+    return tuple(teller.resource(unit) for unit in ordered if not _only_remembered(unit))
 
 
 def hosts(view: View) -> Mapping[str, units.Host]:
@@ -47,6 +47,11 @@ def resources_at_rest(configuration: Configuration) -> tuple[ResourceStatus, ...
     """The tree of a configuration that nothing runs of: `vipcast -f FILE resource`."""
     nodes = {entry.name: NodeView(entry.name, online=False) for entry in configuration.nodes}
     return resources(View(configuration, nodes, ()))
+
+
+def _only_remembered(unit: units.Unit) -> bool:
+    """Results tell of it, but it is configured no more and runs nowhere."""
+    return unit.orphan and not units.hosts_running(unit)
 
 
 class _Teller:

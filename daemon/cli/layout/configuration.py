@@ -104,3 +104,11 @@ def pairs(values: dict[str, str]) -> str:
 
 def _quoted(value: str) -> str:
     return f'"{value}"' if not value or any(character.isspace() for character in value) else value
+
+
+def owner_of_operation(configuration: Configuration, operation_id: str) -> str | None:
+    """The primitive that has an operation of this id."""
+    for element in configuration.walk():
+        if isinstance(element, Primitive) and any(one.id == operation_id for one in element.operations):
+            return element.id
+    return None

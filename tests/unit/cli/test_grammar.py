@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 
 import msgspec
 import pytest
@@ -132,8 +133,6 @@ def test_an_unknown_word_behind_help_is_an_error() -> None:
 
 
 def test_the_version_is_the_installed_one() -> None:
-    from importlib.metadata import version
-
     assert vipcast("--version").stdout == f"vipcast {version('vipcast')}\n"
 
 

@@ -1,0 +1,91 @@
+"""The old runbook, line by line, over a real socket and a real State: what it prints and what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.console import Ran, vipcast
+from tests.unit.control.living import Living, living
+
+
+@pytest.fixture
+def cluster() -> Iterator[Living]:
+    with living() as running:
+        yield running
+
+
+class Shell:
+    """Types commands on a2 of a cluster."""
+
+    def __init__(self, cluster: Living, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+
+    def __call__(self, line: str) -> Ran:
+        words = [str(self.folder / word) if word.endswith("_cfg") else word for word in line.split()]
+        return vipcast(*words, "--socket", str(self.cluster.path))
+
+    def done(self, line: str) -> list[str]:
+        ran = self(line)
+        assert ran.code == 0, ran
+        return ran.lines
+
+
+@pytest.fixture
+def shell(cluster: Living, tmp_path: Path) -> Shell:
+    return Shell(cluster, tmp_path)
+
+
+CREATE_VIP = "resource create VIP ocf:heartbeat:IPaddr2 ip=192.168.110.120 cidr_netmask=24 op monitor interval=10s"
+CREATE_WEB = (
+    "resource create webserver ocf:heartbeat:apache configfile=/etc/apache2/apache2.conf op monitor interval=10s"
+)
+
+
+def test_the_transcript_from_two_resources_to_a_load_balanced_cluster(shell: Shell) -> None:
+    assert shell.done(CREATE_VIP) == []
+    assert shell.done(CREATE_WEB) == []
+    lines = shell.done("resource")
+    assert lines == [
+        " VIP  (ocf::heartbeat:IPaddr2):  Started a1",
+        " webserver  (ocf::heartbeat:apache):  Started a2",
+    ]
+
+    assert shell.done("constraint colocation add webserver with VIP INFINITY") == []
+    assert shell.done("constraint order VIP then webserver") == [
+        "Adding VIP webserver (kind: Mandatory) (Options: first-action=start then-action=start)"
+    ]
+    nodes = {line.rsplit(" ", 1)[1] for line in shell.done("resource")}
+    assert len(nodes) == 1
+
+    assert shell.done("cluster cib loadbalance_cfg") == []
+    options = "clone-max=4 clone-node-max=4 globally-unique=true"
+    assert shell.done(f"-f loadbalance_cfg resource clone VIP {options}") == []
+    assert shell.done("-f loadbalance_cfg resource update VIP clusterip_hash=sourceip") == []
+    assert "Clone Set" not in "".join(shell.done("resource"))
+    assert shell.done("cluster cib-push loadbalance_cfg") == ["CIB updated"]
+
+    assert shell.done("cluster cib active_cfg") == []
+    assert shell.done("-f active_cfg resource clone webserver") == []
+    assert shell.done("-f active_cfg constraint") == [
+        "Location Constraints:",
+        "Ordering Constraints:",
+        "  start VIP-clone then start webserver-clone (kind:Mandatory)",
+        "Colocation Constraints:",
+        "  webserver-clone with VIP-clone (score:INFINITY)",
+        "Ticket Constraints:",
+    ]
+    assert shell.done("cluster cib-push active_cfg") == ["CIB updated"]
+    lines = shell.done("resource")
+    assert lines[0] == " Clone Set: VIP-clone [VIP] (unique)"
+    assert [line[:-2] for line in lines[1:5]] == [
+        f"     VIP:{k}  (ocf::heartbeat:IPaddr2):  Started" for k in range(4)
+    ]
+    assert sorted(line.rsplit(" ", 1)[1] for line in lines[1:5]) == ["a1", "a2", "a3", "a4"]
+    assert lines[5:] == [
+        " Clone Set: webserver-clone [webserver]",
+        "     Started: [ a1 a2 a3 a4 ]",
+    ]

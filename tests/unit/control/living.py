@@ -1,0 +1,248 @@
+"""A control server over a real State: a cluster whose log is a list, served on a real socket by a real event loop.
+
+Only consensus is left out: a proposal is appended and applied at once.  Resources do not really run; `play` lets
+each planned action succeed, which is what agents and kernels would report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
+from daemon.cluster.records import Admit, LogEntry, Lost, Request
+from daemon.cluster.timers import Timers
+from daemon.control import statusdoc
+from daemon.control.access import Access
+from daemon.control.backend import Committed, Conflict, NoQuorum, Outcome, Refused
+from daemon.control.client import ControlClient
+from daemon.control.events import EventHub
+from daemon.control.narrate import narrate
+from daemon.control.schema import ConfigurationDocument, Event, StatusDocument
+from daemon.control.server import ControlServer
+from daemon.scheduler.view import Plan
+from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
+from daemon.state.commands import Result, Slots, StateCommand
+from daemon.state.slots import Phase
+from daemon.state.state import Outcome as Applied
+from daemon.state.state import State
+
+HOSTS = ("a1", "a2", "a3", "a4")
+STAMP_MS = 1_700_000_000_000
+ROUNDS_MAX = 64
+_REPORTS = {Phase.OPEN: "opened", Phase.DRAINING: "drained", Phase.SPLIT: "closed", Phase.CLOSING: "closed"}
+
+
+def settings_of(node: str, members: Sequence[str]) -> Settings:
+    return Settings(
+        file=Path("/nonexistent"),
+        cluster=Cluster(name="demo", nodes=tuple(members)),
+        node=Node(name=node),
+        links=(Link(interface="eth0", group="239.255.42.1"),),
+        timers=Timers(),
+        datapath=Datapath(),
+        paths=Paths(),
+        realtime=Realtime(),
+    )
+
+
+@dataclass
+class StateBackend:
+    """The backend protocol over one State; `quorate` False refuses proposals like a minority does."""
+
+    members: tuple[str, ...] = HOSTS
+    hub: EventHub = field(default_factory=EventHub)
+    state: State = field(init=False)
+    entries: list[LogEntry] = field(default_factory=list)
+    quorate: bool = True
+    failing: Exception | None = None
+    """raised by `status`: a fault of the daemon"""
+
+    def __post_init__(self) -> None:
+        self.state = State(self.members)
+        self.settings = settings_of(self.members[0], self.members)
+        for member in self.members:
+            self.append(Admit(member, 1, f"boot-{member}"))
+
+    def append(self, command: Admit | Lost | Request) -> Applied:
+        entry = LogEntry(len(self.entries) + 1, 1, STAMP_MS + len(self.entries), command)
+        self.entries.append(entry)
+        outcome = self.state.apply(entry)
+        self.hub.publish(Event("state", entry.index, {"text": narrate(entry).text}))
+        return outcome
+
+    def request(self, command: StateCommand) -> Applied:
+        return self.append(Request(self.members[0], 1, len(self.entries) + 1, msgspec.msgpack.encode(command)))
+
+    def play(self) -> None:
+        """Let every planned action succeed and every kernel obey, until nothing is left to do."""
+        for _ in range(ROUNDS_MAX):
+            if not self._play_actions() and not self._play_slots():
+                return
+        raise AssertionError("the cluster does not come to rest")
+
+    def _play_actions(self) -> bool:
+        actions = [a for member in self.members for a in self.state.plan.runnable(member)]
+        for action in actions:
+            exit_code = 7 if action.operation == "monitor" else 0
+            self.request(
+                Result(
+                    action.node,
+                    1,
+                    action.instance,
+                    action.operation,
+                    action.interval_ms,
+                    exit_code,
+                    "done",
+                    "",
+                    5,
+                    "",
+                )
+            )
+        return bool(actions)
+
+    def _play_slots(self) -> bool:
+        before = len(self.entries)
+        for member in self.members:
+            for address, states in self.state.wishes(member).items():
+                if member not in self.state.ready.get(address, ()):
+                    self.request(Slots(member, 1, address, "ready", {}))
+                held = {number: self.state.slots[address].get(number) for number in states}
+                for phase, what in _REPORTS.items():
+                    told = {
+                        number: slot.generation
+                        for number, slot in held.items()
+                        if slot is not None
+                        and slot.holder == member
+                        and slot.phase is phase
+                        and not (phase is Phase.OPEN and slot.opened)
+                    }
+                    if told:
+                        self.request(Slots(member, 1, address, what, told))
+        return len(self.entries) > before
+
+    # ---- the protocol
+
+    def status(self) -> StatusDocument:
+        if self.failing is not None:
+            raise self.failing
+        now_ns = 10_000_000_000
+        peers = tuple(
+            PeerStatus(
+                name=name,
+                rank=rank,
+                last_heard_ns=now_ns - 12_000_000,
+                live=True,
+                fresh=True,
+                incarnation=1,
+                admitted=self.state.nodes[name].admitted,
+                admitted_incarnation=self.state.nodes[name].incarnation or None,
+                epoch=self.state.nodes[name].epoch,
+                enforced_epoch=self.state.nodes[name].epoch,
+            )
+            for rank, name in enumerate(self.members)
+        )
+        core = CoreStatus(
+            name=self.members[0],
+            incarnation=1,
+            role=Role.LEADER,
+            leader=self.members[0] if self.quorate else None,
+            term=1,
+            last_index=len(self.entries),
+            commit=len(self.entries),
+            applied=len(self.entries),
+            quorate=self.quorate,
+            lease_until_ns=now_ns + 310_000_000,
+            outstanding_proposals=0,
+            peers=peers,
+        )
+        return statusdoc.build(
+            settings=self.settings,
+            state=self.state,
+            core=core,
+            engine="nft",
+            serving=(),
+            counters=(),
+            transport=None,
+            now_ns=now_ns,
+        )
+
+    def configuration(self) -> ConfigurationDocument:
+        body = self.state.configuration.model_dump_json().encode()
+        return ConfigurationDocument(self.state.configuration_epoch, msgspec.Raw(body))
+
+    async def propose(self, command: StateCommand, timeout_ms: int) -> Outcome:
+        await asyncio.sleep(0)
+        if not self.quorate:
+            return NoQuorum("this partition has no quorum, so nothing can be changed")
+        outcome = self.request(command)
+        if outcome.accepted:
+            self.play()
+            return Committed(len(self.entries), self.state.configuration_epoch)
+        if outcome.conflict:
+            return Conflict(self.state.configuration_epoch)
+        return Refused(outcome.sentence, outcome.findings)
+
+    def plan(self) -> Plan:
+        return self.state.plan
+
+    def log_first_index(self) -> int:
+        return 1
+
+    def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
+        return self.entries[since - 1 : since - 1 + limit]
+
+
+@dataclass
+class Living:
+    """A server that runs in a thread of its own, and how to reach it."""
+
+    backend: StateBackend
+    path: Path
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def client(self) -> ControlClient:
+        return ControlClient(str(self.path), timeout_s=10)
+
+    def on_loop(self, work: Callable[[], Any]) -> Any:
+        """Run something where the daemon runs."""
+
+        async def run() -> Any:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
+
+
+def everybody() -> Access:
+    """This test's own user may write."""
+    return Access(frozenset((0, os.geteuid())), None, None)
+
+
+@contextlib.contextmanager
+def living(backend: StateBackend | None = None, access: Access | None = None) -> Iterator[Living]:
+    """A server on a socket in a folder of its own; everything is gone afterwards."""
+    backend = backend or StateBackend()
+    with tempfile.TemporaryDirectory(prefix="vipcast-") as folder:
+        path = Path(folder) / "control.sock"
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        server = ControlServer(backend, backend.hub, path, access or everybody())
+        try:
+            asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+            yield Living(backend, path, loop)
+        finally:
+            asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(10)
+            loop.close()
