@@ -182,7 +182,6 @@ class Runner:
         environment = ocf.environment(agent, run.resource, run.parameters, run.environment)
         log.debug("%s of %s begins", run.operation, run.resource)
         try:
-            ocf.SCRATCH.mkdir(mode=0o755, parents=True, exist_ok=True)
             ended = await process.run([str(agent.path), run.operation], environment, run.timeout_ms / 1000)
         except PermissionError:
             reason = f"{agent.path} may not be run; make it executable: chmod 755 {agent.path}"
@@ -284,6 +283,7 @@ async def serve(where: Places) -> None:
         loop.add_signal_handler(number, stop.set)
     where.socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     lock = _lock(where.socket.with_suffix(".lock"))
+    _prepare_scratch()
     runner = Runner(where.roots)
     try:
         where.socket.unlink(missing_ok=True)  # of a runner that is gone: the lock is ours
@@ -309,6 +309,14 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
         raise ConfigError(f"another vipcast-runner holds {path}; stop it, or set another paths.run") from None
     return descriptor
+
+
+def _prepare_scratch() -> None:
+    """Agents expect their folder for pid files; after a boot nobody else has made it."""
+    try:
+        ocf.SCRATCH.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be made: %s; agents that keep files there will fail", ocf.SCRATCH, error.strerror)
 
 
 def _be_ordinary() -> None:

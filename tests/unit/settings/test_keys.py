@@ -67,5 +67,5 @@ def test_a_key_of_another_user_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "authkey"
     keys.write(path, keys.generate())
     os.chown(path, 12345, 12345)
-    with pytest.raises(KeyFileError, match="belongs to user 12345.*chown 0 "):
+    with pytest.raises(KeyFileError, match=r"belongs to user 12345.*chown 0 "):
         keys.read(path)

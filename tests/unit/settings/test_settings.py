@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,11 @@ port = 5405
 """
 
 
+Written = Callable[[str], Path]
+
+
 @pytest.fixture
-def written(tmp_path: Path):  # type: ignore[no-untyped-def]
+def written(tmp_path: Path) -> Written:
     def write(text: str) -> Path:
         path = tmp_path / "vipcast.toml"
         path.write_text(text)
@@ -40,7 +45,7 @@ def refusals(path: Path) -> list[str]:
     return str(caught.value).replace(f"{path}", "FILE").splitlines()
 
 
-def test_the_shortest_good_file_has_every_default(written) -> None:  # type: ignore[no-untyped-def]
+def test_the_shortest_good_file_has_every_default(written: Written) -> None:
     loaded = load(written(GOOD))
     assert loaded.cluster.nodes == ("a1", "a2", "a3", "a4")
     assert loaded.rank == 1
@@ -53,20 +58,24 @@ def test_the_shortest_good_file_has_every_default(written) -> None:  # type: ign
     assert loaded.warnings == ()
 
 
-def test_a_profile_is_taken_and_single_timers_override_it(written) -> None:  # type: ignore[no-untyped-def]
+def test_a_profile_is_taken_and_single_timers_override_it(written: Written) -> None:
     loaded = load(written(GOOD + '[timers]\nprofile = "fast"\nlease_ms = 200\ndrift = 0.1\n'))
     assert (loaded.timers.heartbeat_ms, loaded.timers.leadership_lease_ms, loaded.timers.lease_ms) == (20, 50, 200)
     assert loaded.timers.drift == 0.1
 
 
-def test_every_path_can_be_moved(written) -> None:  # type: ignore[no-untyped-def]
-    loaded = load(written(GOOD + '[paths]\nrun = "/tmp/r"\nstate = "/tmp/s"\nauthkey = "/k"\nagents = ["/o", "/p"]\n'))
+def test_every_path_can_be_moved(written: Written) -> None:
+    moved = '[paths]\nrun = "/tmp/r"\nstate = "/tmp/s"\nauthkey = "/k"\nagents = ["/o", "/p"]\n'
+    loaded = load(written(GOOD + moved))
+    assert (loaded.paths.state, loaded.paths.authkey) == (Path("/tmp/s"), Path("/k"))
     assert loaded.paths.runner_socket == Path("/tmp/r/runner.sock")
     assert loaded.paths.agents == (Path("/o"), Path("/p"))
 
 
-def test_all_unknown_keys_and_bad_values_are_named_at_once_with_line_and_remedy(written) -> None:  # type: ignore[no-untyped-def]
-    text = GOOD.replace("port = 5405", 'port = "5405"') + '[timers]\nheartbeet_ms = 50\n[datapath]\nengine = "xdp"\n'
+def test_all_unknown_keys_and_bad_values_are_named_at_once_with_line_and_remedy(written: Written) -> None:
+    text = (
+        GOOD.replace("port = 5405", 'port = "5405"') + '[timers]\nheartbeet_ms = 50\n[datapath]\nengine = "xdp"\n'
+    )
     assert refusals(written(text)) == [
         "FILE:9: link[0].port: Error: '5405' cannot be used: input should be a valid integer, "
         "for example port = 5405",
@@ -76,7 +85,7 @@ def test_all_unknown_keys_and_bad_values_are_named_at_once_with_line_and_remedy(
     ]
 
 
-def test_a_missing_table_says_what_to_write(written) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_table_says_what_to_write(written: Written) -> None:
     assert refusals(written('[cluster]\nname = "demo"\n')) == [
         'FILE:1: cluster.nodes: Error: missing, write nodes = ["a1", "a2", "a3"]',
         'FILE: link: Error: missing, write a table: [[link]], interface = "eth0", '
@@ -84,7 +93,7 @@ def test_a_missing_table_says_what_to_write(written) -> None:  # type: ignore[no
     ]
 
 
-def test_what_only_makes_sense_together_is_checked_together(written) -> None:  # type: ignore[no-untyped-def]
+def test_what_only_makes_sense_together_is_checked_together(written: Written) -> None:
     text = """\
 [cluster]
 name = "no good"
@@ -117,13 +126,13 @@ state = "var"
     assert "this node is 'a9', which is none of a1, a1" in found[2]
 
 
-def test_timers_that_contradict_each_other_are_refused_at_their_line(written) -> None:  # type: ignore[no-untyped-def]
+def test_timers_that_contradict_each_other_are_refused_at_their_line(written: Written) -> None:
     found = refusals(written(GOOD + "[timers]\nlease_ms = 200\n"))
     assert len(found) == 1
     assert found[0].startswith("FILE:11: timers.lease_ms: Error: lease_ms = 200: must be at least")
 
 
-def test_a_syntax_error_has_its_line(written) -> None:  # type: ignore[no-untyped-def]
+def test_a_syntax_error_has_its_line(written: Written) -> None:
     assert refusals(written(GOOD + "oops\n"))[0].startswith("FILE:10: Error: ")
 
 
@@ -135,7 +144,7 @@ def test_a_missing_or_binary_file_is_said_plainly(tmp_path: Path) -> None:
     assert "is a directory" in refusals(tmp_path)[0]
 
 
-def test_check_adds_what_is_wrong_with_the_key(written, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_check_adds_what_is_wrong_with_the_key(written: Written, tmp_path: Path) -> None:
     key = tmp_path / "authkey"
     path = written(GOOD + f'[paths]\nauthkey = "{key}"\n')
     assert [finding.code for finding in check(path)] == ["key-file"]
@@ -149,14 +158,16 @@ def test_check_adds_what_is_wrong_with_the_key(written, tmp_path: Path) -> None:
 @settings(max_examples=300)
 @given(
     st.lists(
-        st.sampled_from([*GOOD.splitlines(), "[", "]", '"""', "x = 1", "[node]", "[[link]]", "[link.x]", "link = 1"]),
+        st.sampled_from(
+            [*GOOD.splitlines(), "[", "]", '"""', "x = 1", "[node]", "[[link]]", "[link.x]", "link = 1"]
+        ),
         max_size=14,
     )
 )
-def test_no_text_makes_it_raise_anything_but_a_settings_error(tmp_path_factory, lines: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_no_text_makes_it_raise_anything_but_a_settings_error(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
     path = tmp_path_factory.mktemp("toml") / "vipcast.toml"
     path.write_text("\n".join(lines))
-    try:
+    with contextlib.suppress(SettingsError):
         load(path)
-    except SettingsError as error:
-        assert error.findings
