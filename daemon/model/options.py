@@ -1,8 +1,8 @@
 """The names that Pacemaker knows: meta attributes, cluster properties, and the kind of value of each.
 
-After "Pacemaker Explained" for 2.1.  A name outside of these tables does nothing in Pacemaker and nothing here.  While
-it is being typed it is most likely a slip of the finger, so an edit refuses it unless it is forced; one that is in
-the configuration already is a warning.
+After "Pacemaker Explained" for 2.1.  A name outside of these tables has no effect in Pacemaker and none here.
+While it is being typed it is most likely a slip of the finger, so an edit refuses it unless it is forced; one that is
+in the configuration already is a warning.
 """
 
 from __future__ import annotations
@@ -201,12 +201,15 @@ def check_meta(resource: str, kind: str, meta: Mapping[str, str], *, force: bool
     # A primitive's own table would refuse what pcs users write on the child of a clone.
     known = META["clone"] if kind == "primitive" else META[kind]
     given = {name: value for name, value in meta.items() if value != ""}
-    return [*_unknown("meta attribute", resource, given, known, force), *check_values(resource, given, known)]
+    return [
+        *check_names("meta attribute", resource, given, known, force=force),
+        *check_values(resource, given, known),
+    ]
 
 
 def check_properties(properties: Mapping[str, str], *, force: bool) -> list[Finding]:
     given = {name: value for name, value in properties.items() if value != ""}
-    found = _unknown("cluster property", "", given, PROPERTIES, force)
+    found = check_names("cluster property", "", given, PROPERTIES, force=force)
     return [*found, *check_values("", given, PROPERTIES)]
 
 
@@ -235,9 +238,10 @@ def unknown_names(noun: str, where: str, names: Iterable[str], known: Collection
     ]
 
 
-def _unknown(
-    noun: str, where: str, values: Mapping[str, str], known: Mapping[str, Check], force: bool
+def check_names(
+    noun: str, where: str, values: Mapping[str, str], known: Mapping[str, Check], *, force: bool
 ) -> list[Finding]:
+    """Errors for names that are being set and that nobody knows."""
     if force:
         return []
     of = f" of '{where}'" if where else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from daemon.model.configuration import Colocation, Configuration
-from daemon.model.edits.constraints import require_constrainable
+from daemon.model.edits.constraints import SetRequest, make_sets, require_constrainable, set_constraint_id
 from daemon.model.edits.settle import settled
 from daemon.model.edits.tree import require_new_id
 from daemon.model.findings import Refused, error
@@ -33,11 +35,11 @@ def add_colocation(
     for known in configuration.constraints:
         if not isinstance(known, Colocation) or force:
             continue
-        if (known.resource, known.with_resource, _started(known.role), _started(known.with_role)) == (
+        if (known.resource, known.with_resource, known.role, known.with_role) == (
             resource,
             with_resource,
-            _started(role),
-            _started(with_role),
+            role,
+            with_role,
         ):
             raise Refused(
                 error(
@@ -64,5 +66,35 @@ def add_colocation(
     )
 
 
-def _started(role: str | None) -> str:
-    return role or ""
+def add_colocation_sets(
+    configuration: Configuration,
+    *,
+    sets: Sequence[SetRequest],
+    options: Mapping[str, str] | None = None,
+    force: bool = False,
+) -> Configuration:
+    """`pcs constraint colocation set RESOURCE … [option=value …] [set …] [setoptions [id=…] [score=…]]`"""
+    given = dict(options or {})
+    unknown = sorted(set(given) - {"id", "score", "influence"})
+    if unknown:
+        raise Refused(
+            error(
+                "unknown-option", name, f"invalid colocation option '{name}'", "allowed are: id, influence, score"
+            )
+            for name in unknown
+        )
+    require_constrainable(configuration, [name for one in sets for name in one.resources], force=force)
+    taken = set(ids_in_use(configuration))
+    if "id" in given:
+        require_new_id(configuration, given["id"], "constraint id")
+    constraint_id = given.get("id") or unique_id(set_constraint_id("colocation", sets), taken)
+    taken.add(constraint_id)
+    made = Colocation(
+        id=constraint_id,
+        score=given.get("score", "INFINITY"),
+        influence=given.get("influence"),
+        sets=make_sets(constraint_id, sets, taken),
+    )
+    return settled(
+        configuration, configuration.model_copy(update={"constraints": (*configuration.constraints, made)})
+    )
