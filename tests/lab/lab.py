@@ -162,6 +162,7 @@ class Lab:
         """A host loses its power: the cable goes dark and process 1 is killed."""
         self.switch.unplug(name)
         self.hosts[name].kill()
+        self.switch.disconnect(name)
         self.daemons.pop(name, None)
 
     def unplug(self, name: str) -> None:

@@ -46,13 +46,23 @@ class Switch:
 
     def links(self, *commands: str) -> None:
         """A batch of ip(8) commands in the switch's network, with the process numbers of outside (for `netns`)."""
-        subprocess.run(
+        done = self._ip(commands)
+        if done.returncode != 0:
+            raise RuntimeError(f"the switch: {'; '.join(commands)}: {done.stderr.strip()}")
+
+    def _ip(self, commands: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["nsenter", "--target", str(self.machine.init), "--net", "ip", "-batch", "-"],
             input="\n".join(commands) + "\n",
+            capture_output=True,
             text=True,
-            check=True,
+            check=False,
             timeout=10,
         )
+
+    def disconnect(self, name: str) -> None:
+        """Remove the port of a killed host; the kernel may have done it already with the host's network."""
+        self._ip([f"link delete {name}"])
 
     def connect(self, host: Host, interface: str, mac: str) -> None:
         """A cable from a new port to a new interface of a host that has just booted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import time
 from types import FrameType
@@ -61,7 +62,7 @@ def _perform(lab: Lab, screen: Screen, card: Card) -> list[int]:
     """The transcript; returns the processes that must be gone after the laboratory's end."""
     try:
         Scenario(lab, screen, card).play()
-    except (TimeoutError, AssertionError, RuntimeError) as error:
+    except (OSError, AssertionError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         screen.line()
         screen.line(screen.bad(f"The demo stopped: {error}"))
         screen.output(lab.tail())

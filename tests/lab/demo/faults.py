@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tests.lab import Attempt, Capture, Lab, Stream, Traffic
 from tests.lab.answers import answered_twice, last_accepted_ns
@@ -13,7 +14,6 @@ from tests.lab.demo.promises import Card
 from tests.lab.demo.screen import Screen
 from tests.lab.demo.strips import Strips
 
-KILLED, STOPPED = "a4", "a3"
 VICTIM_INTERVAL_MS = 5
 OTHER_INTERVAL_MS = 25
 CLIENTS_PER_SLOT = 3000
@@ -22,6 +22,17 @@ LEASE_MS = 350
 TAKEOVER_BOUND_S = 15.0
 RETURN_BOUND_S = 15.0
 PEER_GAPS_S = (("Pacemaker 2.1.5, Corosync 3.1.7, token=300", 4.05), ("the same by default", 9.73))
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What was done to a host in step 9, and when (wall clock)."""
+
+    host: str
+    slot: int
+    stopped_ns: int
+    continued_ns: int
+    taken_over: bool
 
 
 class FaultSteps:
@@ -35,21 +46,22 @@ class FaultSteps:
 
     def kill(self) -> None:
         screen = self.screen
-        screen.step(8, f"{KILLED} dies under traffic (SIGKILL to its process 1, link down)")
+        killed = self._follower()
+        screen.step(8, f"{killed} dies under traffic (SIGKILL to its process 1, link down)")
         with Traffic(self.lab.gw, self.address) as traffic:
-            slot = self._start_traffic(traffic, KILLED)
+            slot = self._start_traffic(traffic, killed)
             self.strips.watch(traffic, lambda: False, 1.5)
-            self.lab.kill(KILLED)
-            self.strips.marks[KILLED] = "killed"
-            served = self._served_by_another(traffic, KILLED, slot)
+            self.lab.kill(killed)
+            self.strips.marks[killed] = "killed"
+            served = self._served_by_another(traffic, killed, slot)
             taken_over = self.strips.watch(traffic, served, TAKEOVER_BOUND_S)
             self.strips.watch(traffic, lambda: False, 0.7)
             attempts = traffic.halt()
         if not taken_over:
-            raise AssertionError(f"slot {slot} of {KILLED} was not taken over within {TAKEOVER_BOUND_S:g} s")
+            raise AssertionError(f"slot {slot} of {killed} was not taken over within {TAKEOVER_BOUND_S:g} s")
         self._command("vipcast resource")
         self._report_gap(attempts, slot)
-        self._return(KILLED, slot)
+        self._return(killed, slot)
 
     def _report_gap(self, attempts: Sequence[Attempt], slot: int) -> None:
         gap = gap_of([attempt for attempt in attempts if attempt.stream == str(slot)])
@@ -104,52 +116,45 @@ class FaultSteps:
 
     def stop(self) -> None:
         screen = self.screen
-        screen.step(9, f"Every process of {STOPPED} is stopped (SIGSTOP), then continued")
+        stopped = self._follower()
+        screen.step(9, f"Every process of {stopped} is stopped (SIGSTOP), then continued")
         capture = self.lab.capture(f"tcp port 80 and host {self.address}")
         with capture, Traffic(self.lab.gw, self.address) as traffic:
-            slot = self._start_traffic(traffic, STOPPED)
+            slot = self._start_traffic(traffic, stopped)
             self.strips.watch(traffic, lambda: False, 1.0, capture.poll)
-            self.lab[STOPPED].stop()
+            self.lab[stopped].stop()
             stopped_ns = time.time_ns()
-            self.strips.marks[STOPPED] = "stopped"
+            self.strips.marks[stopped] = "stopped"
             taken_over = self.strips.watch(
-                traffic, self._served_by_another(traffic, STOPPED, slot), TAKEOVER_BOUND_S, capture.poll
+                traffic, self._served_by_another(traffic, stopped, slot), TAKEOVER_BOUND_S, capture.poll
             )
             self.strips.watch(traffic, lambda: False, 0.5, capture.poll)
             continued_ns = time.time_ns()
-            self.lab[STOPPED].cont()
-            self.strips.marks.pop(STOPPED)
-            self.strips.watch(traffic, lambda: self._holds(STOPPED), RETURN_BOUND_S, capture.poll)
+            self.lab[stopped].cont()
+            self.strips.marks.pop(stopped)
+            self.strips.watch(traffic, lambda: self._holds(stopped), RETURN_BOUND_S, capture.poll)
             self.strips.watch(traffic, lambda: False, 0.5, capture.poll)
             attempts = traffic.halt()
-        self._report_stop(capture, attempts, slot, stopped_ns, continued_ns, taken_over)
+        self._report_stop(Stop(stopped, slot, stopped_ns, continued_ns, taken_over), capture, attempts)
 
-    def _report_stop(
-        self,
-        capture: Capture,
-        attempts: Sequence[Attempt],
-        slot: int,
-        stopped_ns: int,
-        continued_ns: int,
-        taken_over: bool,
-    ) -> None:
+    def _report_stop(self, stop: Stop, capture: Capture, attempts: Sequence[Attempt]) -> None:
         segments = capture.segments()
-        last = last_accepted_ns(segments, self.address, STOPPED, continued_ns)
-        silent_ms = max(0.0, ((last or stopped_ns) - stopped_ns) / 1e6)
+        last = last_accepted_ns(segments, self.address, stop.host, stop.continued_ns)
+        silent_ms = max(0.0, ((last or stop.stopped_ns) - stop.stopped_ns) / 1e6)
         twice = answered_twice(segments, self.address)
-        during = [a for a in attempts if a.stream == str(slot)]
-        gap = gap_of([a for a in during if a.started_ns < continued_ns])
+        during = [a for a in attempts if a.stream == str(stop.slot)]
+        gap = gap_of([a for a in during if a.started_ns < stop.continued_ns])
         self.screen.note(
-            f"last packet that {STOPPED}'s kernel accepted: {silent_ms:.0f} ms after the stop"
+            f"last packet that {stop.host}'s kernel accepted: {silent_ms:.0f} ms after the stop"
             f" (its lease is {LEASE_MS} ms)\n"
-            f"clients of slot {slot} waited {gap.ms if gap else 0:.0f} ms for another host\n"
+            f"clients of slot {stop.slot} waited {gap.ms if gap else 0:.0f} ms for another host\n"
             f"{len(segments)} packets captured on all hosts; packets answered twice: {len(twice)}"
         )
         self._command("vipcast resource")
         self.card.add(
             "a stopped host falls silent within its lease",
             f"{silent_ms:.0f} ms of {LEASE_MS}",
-            silent_ms <= LEASE_MS and taken_over,
+            silent_ms <= LEASE_MS and stop.taken_over,
             "pytest tests/netns/test_e2e_leases.py",
         )
         self.card.add(
@@ -160,6 +165,15 @@ class FaultSteps:
         )
 
     # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _follower(self) -> str:
+        """A host that holds a slot and neither leads the cluster nor is the one we type on: the ordinary case."""
+        status = Status.of(self.lab[self.admin])
+        shared = status.address("VIP") if status else None
+        if status is None or shared is None:
+            raise AssertionError(f"{self.admin} does not answer")
+        holders = {holder for holder in shared.holders.values() if holder}
+        return max(holders - {status.leader, self.admin, "a1"})
 
     def _start_traffic(self, traffic: Traffic, victim: str, slot: int | None = None) -> int:
         """New connections to every slot, most to the victim's (lowest) slot; returns that."""

@@ -56,7 +56,7 @@ class Strips:
         last_state, last_time = self._plain
         if state != last_state or time.monotonic() - last_time >= PLAIN_INTERVAL_S:
             parts = [
-                f"{name} {self.marks.get(name) or _numbers(self._slots_of(name))} {rates[name]}/s"
+                f"{name} {self.marks.get(name) or f'{_numbers(self._slots_of(name))} {rates[name]}/s'}"
                 for name in self._lab.names
             ]
             self._screen.line(f"   {'   '.join(parts)}   unanswered {failures}/s")
