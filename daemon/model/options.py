@@ -1,8 +1,8 @@
 """The names that Pacemaker knows: meta attributes, cluster properties, and the kind of value of each.
 
 After "Pacemaker Explained" for 2.1.  A name outside of these tables has no effect in Pacemaker and none here.
-While it is being typed it is most likely a slip of the finger, so an edit refuses it unless it is forced; one that is
-in the configuration already is a warning.
+While it is being typed it is most likely a slip of the finger, so an edit refuses it unless it is forced; one that
+is in the configuration already is a warning.
 """
 
 from __future__ import annotations
@@ -18,6 +18,20 @@ Check = Callable[[str], object]
 
 
 def one_of(*words: str) -> Check:
+    """One of these words in any case, as Pacemaker compares the values of options."""
+    lower = {word.lower() for word in words}
+
+    def check(text: str) -> str:
+        if text.strip().lower() not in lower:
+            raise BadValue(f"'{text}' is none of {', '.join(words)}")
+        return text
+
+    return check
+
+
+def exactly_one_of(*words: str) -> Check:
+    """One of these words as spelt: what is an attribute of an element, the CIB's schema compares by case."""
+
     def check(text: str) -> str:
         if text not in words:
             raise BadValue(f"'{text}' is none of {', '.join(words)}")
@@ -63,7 +77,7 @@ def _text(text: str) -> str:
     return text
 
 
-_ROLES = one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave")
+_ROLES = one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave", "#default")
 
 PRIMITIVE_META: dict[str, Check] = {
     "priority": parse_score,
@@ -130,8 +144,10 @@ OPERATION_DEFAULTS: dict[str, Check] = {
     "interval-origin": _text,
     "enabled": parse_boolean,
     "record-pending": parse_boolean,
-    "role": _ROLES,
-    "on-fail": one_of("ignore", "block", "demote", "stop", "restart", "standby", "fence", "restart-container"),
+    "role": exactly_one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave"),
+    "on-fail": exactly_one_of(
+        "ignore", "block", "demote", "stop", "restart", "standby", "fence", "restart-container"
+    ),
     "requires": _text,
 }
 

@@ -3,7 +3,8 @@
 rule       = part { ("and" | "or") part }      one kind of joint at a level
 part       = "(" rule ")" | test | date
 test       = ("defined" | "not_defined") ATTRIBUTE
-           | ATTRIBUTE ("lt" | "gt" | "lte" | "gte" | "eq" | "ne") ["string" | "integer" | "number" | "version"] VALUE
+           | ATTRIBUTE ("lt" | "gt" | "lte" | "gte" | "eq" | "ne") [TYPE] VALUE
+TYPE       = "string" | "integer" | "number" | "version"
 date       = "date" ("gt" | "lt") TIME | "date" "in_range" [TIME] "to" TIME
            | "date" "in_range" TIME "to" "duration" NAME=VALUE …
            | "date-spec" NAME=VALUE …

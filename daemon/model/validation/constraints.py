@@ -17,20 +17,20 @@ from daemon.model.configuration import (
     Ticket,
 )
 from daemon.model.findings import Finding, error, warning
-from daemon.model.options import Check, check_values, one_of
+from daemon.model.options import Check, check_values, exactly_one_of
 from daemon.model.values import parse_boolean, parse_score
 from daemon.model.xmltree import parse_xml
 
-_ROLE = one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave")
-_ACTION = one_of("start", "stop", "promote", "demote")
+_ROLE = exactly_one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave")
+_ACTION = exactly_one_of("start", "stop", "promote", "demote")
 _SET_OPTIONS: dict[str, Check] = {
     "sequential": parse_boolean,
     "require-all": parse_boolean,
-    "ordering": one_of("group", "listed"),
+    "ordering": exactly_one_of("group", "listed"),
     "action": _ACTION,
     "role": _ROLE,
     "score": parse_score,
-    "kind": one_of("Optional", "Mandatory", "Serialize"),
+    "kind": exactly_one_of("Optional", "Mandatory", "Serialize"),
 }
 _OPERATIONS = frozenset({"lt", "gt", "lte", "gte", "eq", "ne", "defined", "not_defined"})
 
@@ -118,7 +118,7 @@ def _location(constraint: Location) -> Iterator[Finding]:
             yield from _rule(name, rule)
     elif constraint.node is None:
         yield error("incomplete-constraint", name, f"location constraint '{name}' has neither a node nor a rule")
-    discovery = one_of("always", "never", "exclusive")
+    discovery = exactly_one_of("always", "never", "exclusive")
     yield from _values(
         name,
         {
