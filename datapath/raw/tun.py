@@ -20,7 +20,9 @@ from datapath.engine import DatapathError
 
 TUN = "/dev/net/tun"
 DEVICE = "vipraw"
-"""One raw engine a network namespace.  Seven characters at most: addresses are labelled `<device>:vipcast`."""
+"""one raw engine a network namespace"""
+NAME_BYTES_MAX = 7
+"""an address on it is labelled `<device>:vipcast`, 15 bytes at most"""
 
 TUNSETIFF = 0x400454CA
 TUNSETPERSIST = 0x400454CB
@@ -34,6 +36,11 @@ NETLINK_ROUTE = 0
 RTM_DELLINK = 17
 _request = Struct("=16sH22x")
 _ifinfomsg = Struct("=BxHiII")
+
+
+def require() -> None:
+    """DatapathError with the remedy where there is no TUN, or this process may not use it."""
+    os.close(_open())
 
 
 def attach(name: str) -> int:
