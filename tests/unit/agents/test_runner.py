@@ -282,12 +282,7 @@ async def test_a_client_that_speaks_nonsense_is_dropped_and_the_others_stay(benc
 
 async def test_a_second_runner_on_the_same_socket_is_refused(bench: Bench) -> None:
     await eventually(bench.socket.exists)
-    second = subprocess.run(
-        [sys.executable, "-m", "agents.runner", "--config", bench.config],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    second = await asyncio.to_thread(refused, bench.config)
     assert second.returncode == 1
     assert "another vipcast-runner holds" in second.stderr
     assert "Traceback" not in second.stderr

@@ -1,0 +1,437 @@
+"""The transport on a real multicast segment: stations in namespaces of their own, a bridge between them.
+
+Each station is a thread: setns(2) moves one thread, so its event loop and every socket that it opens live there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from daemon.cluster.clock import boot_ns
+from daemon.cluster.messages import Append, Heartbeat, Message, Proposal, Propose, Reject
+from daemon.cluster.seal import Sealer
+from daemon.cluster.timers import Timers
+from daemon.cluster.transport import Statistics, Transport
+from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
+from tests.lab.namespaces import CLONE_NEWNET, setns
+
+pytestmark = pytest.mark.root
+
+T = TypeVar("T")
+
+KEY = bytes(range(32))
+GROUP, PORT = "239.192.110.1", 5405
+MEMBERS = ("a1", "a2", "a3")
+PATIENCE_S = 20
+
+
+def ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"
+
+
+class Segment:
+    """Namespaces with one bridge for each link; station N has 10.80.LINK.N on ethLINK."""
+
+    def __init__(self, links: int) -> None:
+        self.links = links
+        self._token = f"vt{os.getpid()}{secrets.token_hex(2)}"
+        self._namespaces: list[str] = []
+        self._stations: list[Station] = []
+
+    def __enter__(self) -> Segment:
+        try:
+            self.switch = self._namespace("sw")
+            for link in range(self.links):
+                ip("-n", self.switch, "link", "add", f"br{link}", "type", "bridge", "mcast_snooping", "0")
+                ip("-n", self.switch, "link", "set", f"br{link}", "up")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for station in self._stations:
+            station.end()
+        for namespace in reversed(self._namespaces):
+            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
+
+    def _namespace(self, name: str) -> str:
+        namespace = f"{self._token}{name}"
+        ip("netns", "add", namespace)
+        self._namespaces.append(namespace)
+        return namespace
+
+    def plug(self, namespace: str, number: int, link: int) -> None:
+        """Give the namespace an interface on a link (again)."""
+        port = f"p{number}l{link}"
+        ip("-n", self.switch, "link", "add", port, "type", "veth", "peer", f"eth{link}", "netns", namespace)
+        ip("-n", self.switch, "link", "set", port, "master", f"br{link}", "up")
+        ip("-n", namespace, "addr", "add", f"10.80.{link}.{number}/24", "dev", f"eth{link}")
+        ip("-n", namespace, "link", "set", f"eth{link}", "up")
+
+    def station(self, name: str, incarnation: int = 1, **other: bytes) -> Station:
+        """A member with its transport open."""
+        station = self.host(name)
+        station.open(incarnation, other.get("key", KEY))
+        return station
+
+    def host(self, name: str) -> Station:
+        """A member whose transport is not open yet."""
+        namespace = self._namespace(f"{name}{len(self._namespaces)}")
+        number = len(self._namespaces)
+        for link in range(self.links):
+            self.plug(namespace, number, link)
+        station = Station(name, namespace, number, self.links)
+        self._stations.append(station)
+        return station
+
+
+@dataclass
+class Station:
+    """One member: a thread in its namespace that runs an event loop."""
+
+    name: str
+    namespace: str
+    number: int
+    links: int
+    heard: list[tuple[str, Message]] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.transport: Transport | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._live, name=self.name, daemon=True)
+        self._thread.start()
+
+    def _live(self) -> None:
+        descriptor = os.open(f"/run/netns/{self.namespace}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(descriptor, CLONE_NEWNET)
+        finally:
+            os.close(descriptor)
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run it on the station's loop."""
+        outcome: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(function())
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return outcome.result(PATIENCE_S)
+
+    def open(self, incarnation: int, key: bytes = KEY) -> None:
+        links = tuple(Link(interface=f"eth{link}", group=GROUP, port=PORT) for link in range(self.links))
+        settings = Settings(
+            file=Path("/nowhere"),
+            cluster=Cluster(name="demo", nodes=MEMBERS),
+            node=Node(name=self.name),
+            links=links,
+            timers=Timers(),
+            datapath=Datapath(),
+            paths=Paths(),
+            realtime=Realtime(),
+        )
+        opening = Transport.open(settings, key, incarnation, MEMBERS, self._received, boot_ns)
+        self.transport = asyncio.run_coroutine_threadsafe(opening, self._loop).result(PATIENCE_S)
+
+    def _received(self, sender: str, message: Message) -> None:
+        self.threads.add(threading.get_ident())
+        self.heard.append((sender, message))
+
+    def send(self, to: str | None, message: Message) -> None:
+        transport = self.transport
+        assert transport is not None
+        self.call(lambda: transport.send(to, message))
+
+    def statistics(self) -> Statistics:
+        assert self.transport is not None
+        return self.call(self.transport.statistics)
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.call(self.transport.close)
+            self.call(lambda: None)  # the loop's next turn frees the ports
+            self.transport = None
+
+    def end(self) -> None:
+        if self._thread.is_alive():
+            self.close()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(PATIENCE_S)
+
+    def packets(self, interface: str) -> socket.socket:
+        """A raw socket in this station's namespace that sees what arrives."""
+
+        def opened() -> socket.socket:
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+            sock.bind((interface, 0x0800))
+            sock.settimeout(0.2)
+            return sock
+
+        return self.call(opened)
+
+    def plain(self) -> socket.socket:
+        """An ordinary UDP socket in this station's namespace."""
+        return self.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    with Segment(links=1) as one:
+        yield one
+
+
+def until(condition: Callable[[], object], repeat: Callable[[], object] = lambda: None) -> None:
+    """Wait for `condition`, doing `repeat` now and then; a bounded number of times."""
+    pause = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.02)):
+        if condition():
+            return
+        repeat()
+        pause.wait(0.02)
+    raise AssertionError("what was waited for did not happen")
+
+
+def acquainted(*stations: Station) -> None:
+    """Everybody has heard everybody, as the first heartbeats bring it about."""
+
+    def all_heard() -> bool:
+        return all({name for name, _ in one.heard} >= {o.name for o in stations} - {one.name} for one in stations)
+
+    until(all_heard, lambda: [one.send(None, Reject(0)) for one in stations])
+    settle(*stations)
+
+
+def settle(*stations: Station) -> None:
+    """What was sent so far has arrived; it is not what the test is about."""
+    marks = [Reject(secrets.randbits(40)) for _ in stations]
+    for one, mark in zip(stations, marks, strict=True):
+        until(
+            lambda mark=mark, one=one: all(any(m == mark for _, m in o.heard) for o in stations if o is not one),
+            lambda mark=mark, one=one: one.send(None, mark),
+        )
+    for one in stations:
+        one.heard.clear()
+
+
+def heartbeat(incarnation: int = 1, sequence: int = 1) -> Heartbeat:
+    return Heartbeat(incarnation, "boot", sequence, 1, 0, {})
+
+
+def test_a_multicast_reaches_every_other_member_once(segment: Segment) -> None:
+    stations = [segment.station(name) for name in MEMBERS]
+    acquainted(*stations)
+    stations[0].send(None, heartbeat(sequence=5))
+    until(lambda: stations[1].heard and stations[2].heard)
+    assert stations[1].heard == stations[2].heard == [("a1", heartbeat(sequence=5))]
+    assert stations[0].heard == []
+
+
+def test_a_message_to_one_member_goes_to_its_address_alone(segment: Segment) -> None:
+    stations = [segment.station(name) for name in MEMBERS]
+    acquainted(*stations)
+    before = stations[2].statistics().links["eth0"]["received"]
+    stations[0].send("a2", Reject(77))
+    until(lambda: stations[1].heard)
+    assert stations[1].heard == [("a1", Reject(77))]
+    assert stations[2].statistics().links["eth0"]["received"] == before
+
+
+def test_a_message_to_a_member_that_was_never_heard_is_multicast(segment: Segment) -> None:
+    one = segment.station("a1")
+    tap = segment.host("a2").packets("eth0")
+    one.send("a3", Reject(1))
+    until(lambda: GROUP in destinations(tap))
+    tap.close()
+
+
+def destinations(tap: socket.socket) -> list[str]:
+    found = []
+    try:
+        while True:
+            frame = tap.recv(2048)
+            if frame[23] == socket.IPPROTO_UDP and struct.unpack_from("!H", frame, 36) == (PORT,):
+                found.append(socket.inet_ntoa(frame[30:34]))
+    except TimeoutError:
+        return found
+
+
+def test_long_messages_arrive_whole_and_in_datagrams_that_fit_the_link(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+    big = Propose(1, [Proposal(1, secrets.token_bytes(150_000))])
+    until(lambda: other.heard, lambda: one.send("a2", big))
+    assert other.heard[0] == ("a1", big)
+    log = Append(1, 1, 0, 0, [], 0, True)
+    other.send("a1", log)
+    until(lambda: one.heard)
+    assert one.heard == [("a2", log)]
+
+
+def test_two_links_deliver_once_and_either_alone_suffices() -> None:
+    with Segment(links=2) as segment:
+        one, other = segment.station("a1"), segment.station("a2")
+        acquainted(one, other)
+        one.send(None, heartbeat(sequence=1))
+        one.send("a2", heartbeat(sequence=2))
+        until(lambda: len(other.heard) >= 2)
+        settle_sequences = [m.sequence for _, m in other.heard if isinstance(m, Heartbeat)]
+        assert settle_sequences == [1, 2]
+        assert other.statistics().refusals["replayed"] > 0
+        for broken in (0, 1):
+            ip("-n", one.namespace, "link", "set", f"eth{broken}", "down")
+            other.heard.clear()
+            one.send(None, heartbeat(sequence=10 + broken))
+            until(lambda: other.heard)
+            assert [m for _, m in other.heard] == [heartbeat(sequence=10 + broken)]
+            ip("-n", one.namespace, "link", "set", f"eth{broken}", "up")
+            ip("-n", one.namespace, "addr", "replace", f"10.80.{broken}.{one.number}/24", "dev", f"eth{broken}")
+
+
+def test_garbage_and_forgeries_change_nothing_and_are_counted(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    stranger = segment.host("a3")
+    acquainted(one, other)
+    plain = stranger.plain()
+    forged = Sealer(bytes(32), "demo", "a1", 9, salt=bytes(16))
+    known = Sealer(KEY, "demo", "mallory", 9, salt=bytes(16))
+    target = (f"10.80.0.{other.number}", PORT)
+    for _ in range(50):
+        plain.sendto(secrets.token_bytes(200), target)
+        plain.sendto(forged.seal(b"\x01" + bytes(50)), target)
+        plain.sendto(known.seal(b"\x01" + bytes(50)), target)
+        plain.sendto(b"", target)
+    plain.close()
+    one.send("a2", Reject(5))
+    until(lambda: other.heard)
+    assert other.heard == [("a1", Reject(5))]
+    refused = other.statistics().refusals
+    assert refused["malformed"] == 100
+    assert refused["wrong-key"] == 50
+    assert refused["stranger"] == 50
+
+
+def test_recorded_datagrams_change_nothing_not_even_at_a_member_that_has_just_started(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    recorder = segment.host("a3")
+    acquainted(one, other)
+    tap = recorder.packets("eth0")
+    for sequence in range(20):
+        one.send(None, heartbeat(sequence=sequence))
+    until(lambda: len(other.heard) == 20)
+    recorded = []
+    while len(recorded) < 20:
+        frame = tap.recv(2048)
+        if socket.inet_ntoa(frame[30:34]) == GROUP and frame[26:30] == socket.inet_aton(f"10.80.0.{one.number}"):
+            recorded.append(frame[42:])
+    tap.close()
+    other.heard.clear()
+    replay = recorder.plain()
+    target = (f"10.80.0.{other.number}", PORT)
+
+    def replayed() -> None:
+        for datagram in recorded:
+            replay.sendto(datagram, target)
+
+    replayed()
+    until(lambda: other.statistics().refusals.get("replayed", 0) >= 20)
+    other.close()
+    other.open(incarnation=2)
+    replayed()
+    until(lambda: other.statistics().refusals.get("unproven", 0) >= 20)
+    assert other.heard == []
+    acquainted(one, other)
+    before = other.statistics().refusals.get("replayed", 0)
+    replayed()
+    until(lambda: other.statistics().refusals.get("replayed", 0) >= before + 20)
+    assert other.heard == []
+    replay.close()
+
+
+def test_a_member_that_starts_again_is_heard_and_its_former_self_is_not(segment: Segment) -> None:
+    one, other = segment.station("a1", incarnation=5), segment.station("a2")
+    acquainted(one, other)
+    one.close()
+    one.open(incarnation=6)
+    acquainted(one, other)
+    one.close()
+    one.open(incarnation=5)
+    one.send(None, heartbeat(5))
+    until(lambda: other.statistics().refusals.get("old-incarnation"), lambda: one.send(None, heartbeat(5)))
+    assert other.heard == []
+
+
+def test_a_message_that_speaks_for_another_incarnation_is_refused(segment: Segment) -> None:
+    one, other = segment.station("a1", incarnation=5), segment.station("a2")
+    acquainted(one, other)
+    one.send(None, heartbeat(incarnation=4))
+    until(lambda: other.statistics().refusals.get("incarnation"))
+    assert other.heard == []
+
+
+def test_an_interface_that_goes_down_and_comes_back_is_used_again(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+    ip("-n", one.namespace, "link", "set", "eth0", "down")
+    for _ in range(50):
+        one.send(None, heartbeat())
+    assert "eth0" in one.statistics().troubles
+    assert one.statistics().links["eth0"]["unsent"] >= 50
+    ip("-n", one.namespace, "link", "set", "eth0", "up")
+    acquainted(one, other)
+    assert one.statistics().troubles == {}
+
+
+def test_an_interface_that_is_taken_away_and_put_back_is_joined_again(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+    ip("-n", one.namespace, "link", "del", "eth0")
+    one.send(None, heartbeat())
+    until(lambda: "no such interface" in one.statistics().troubles.get("eth0", ""))
+    segment.plug(one.namespace, one.number, 0)
+    acquainted(one, other)
+
+
+def test_a_port_that_another_process_has_is_an_error_at_once(segment: Segment) -> None:
+    one = segment.host("a1")
+    taken = one.plain()
+    one.call(lambda: taken.bind(("", PORT)))
+    with pytest.raises(OSError, match="in use"):
+        one.open(1)
+    taken.close()
+
+
+def test_nothing_leaves_the_segment(segment: Segment) -> None:
+    one = segment.station("a1")
+    tap = segment.host("a2").packets("eth0")
+    one.send(None, heartbeat())
+    while True:
+        frame = tap.recv(2048)
+        if frame[26:30] == socket.inet_aton(f"10.80.0.{one.number}") and frame[30:34] == socket.inet_aton(GROUP):
+            break
+    tap.close()
+    assert frame[22] == 1, "time to live"
