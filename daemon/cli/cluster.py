@@ -29,14 +29,15 @@ def status(call: Call) -> int:
 
 def cib(call: Call) -> int:
     """`vipcast cluster cib [<file>]`: XML that remembers the epoch that it was made from."""
-    from daemon.cli.sources import FileSource, write_file  # noqa: PLC0415 - start-up time
+    from daemon.cli.members import with_members  # noqa: PLC0415 - start-up time
+    from daemon.cli.sources import FileSource, write_file  # noqa: PLC0415
     from daemon.model.cib import write_cib  # noqa: PLC0415
 
     if isinstance(call.source, FileSource):
         document = call.source.document()
     else:
         loaded = call.source.load()
-        document = write_cib(loaded.configuration, epoch=loaded.epoch)
+        document = write_cib(with_members(call, loaded.configuration), epoch=loaded.epoch)
     if not call.arguments or call.arguments[0] == "-":
         call.out.raw(document.decode())
         return OK

@@ -14,6 +14,8 @@ from daemon.model.edits import colocation as colocations
 from daemon.model.edits import constraints as edits
 from daemon.model.edits import order as orders
 from daemon.model.edits.constraints import SetRequest
+from daemon.model.edits.references import references_of, without_references
+from daemon.model.edits.settle import settled
 
 _ACTIONS = ("start", "stop", "promote", "demote")
 _ROLES = ("started", "stopped", "master", "slave", "promoted", "unpromoted")
@@ -177,7 +179,22 @@ def _sets(call: Call) -> tuple[list[SetRequest], dict[str, str]]:
 
 def order_remove(call: Call) -> int:
     """`constraint order remove <resource>...`: out of every order, and out of the sets of orders."""
-    return edit(call, lambda configuration: orders.remove_from_orders(configuration, resources=call.arguments))
+
+    def change(configuration: Configuration) -> Configuration:
+        mine = [one for one in configuration.constraints if isinstance(one, Order)]
+        named = {
+            name for one in mine for name in (*references_of(one), *(n for s in one.sets for n in s.resources))
+        }
+        missing = [name for name in call.arguments if name not in named]
+        if missing:
+            raise CommandError("; ".join(f"no order names resource '{name}'" for name in missing))
+        orders_alone = configuration.model_copy(update={"constraints": tuple(mine)})
+        left = {one.id: one for one in without_references(orders_alone, call.arguments).constraints}
+        kept = (left.get(one.id) if isinstance(one, Order) else one for one in configuration.constraints)
+        constraints = tuple(one for one in kept if one is not None)
+        return settled(configuration, configuration.model_copy(update={"constraints": constraints}))
+
+    return edit(call, change)
 
 
 def remove(call: Call) -> int:

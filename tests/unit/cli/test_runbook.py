@@ -81,7 +81,7 @@ def test_the_transcript_from_two_resources_to_a_load_balanced_cluster(shell: She
     assert shell.done("cluster cib-push active_cfg") == ["CIB updated"]
     lines = shell.done("resource")
     assert lines[0] == " Clone Set: VIP-clone [VIP] (unique)"
-    assert [line[:-2] for line in lines[1:5]] == [
+    assert [line[:-3] for line in lines[1:5]] == [
         f"     VIP:{k}  (ocf::heartbeat:IPaddr2):  Started" for k in range(4)
     ]
     assert sorted(line.rsplit(" ", 1)[1] for line in lines[1:5]) == ["a1", "a2", "a3", "a4"]
