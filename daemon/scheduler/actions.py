@@ -100,6 +100,8 @@ class ActionBuilder:
                 need_stop = need_stop or not start.optional
         role = self._restart(instance, need_stop, need_promote, skip)
         self._transition(instance, role)
+        for host in sorted(instance.recover_on.intersection(instance.running_on)):
+            self._stop(instance, host, optional=False)
 
     def _multiply_active(self, instance: Instance) -> bool:
         hosts = self.cluster.hosts

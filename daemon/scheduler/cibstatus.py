@@ -41,7 +41,7 @@ PER_OPERATION_COUNTS = (3, 0, 13)
 """feature set since which fail counts are kept for each operation"""
 _FAILURES = re.compile(r"(fail-count|last-failure)-(.+)")
 _OPERATION = re.compile(r"(.+)#[^#]+_[0-9]+")
-_KEY = re.compile(r"(\d+):(\d+):(-?\d+):(.*)")
+_KEY = re.compile(r"(-?\d+):(-?\d+):(-?\d+):(.*)")
 _MAGIC = re.compile(r"(-?\d+):(-?\d+);(.*)")
 
 

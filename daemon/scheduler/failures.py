@@ -48,6 +48,12 @@ def failcount(cluster: Cluster, instance: Instance, host: str) -> int:
     return count
 
 
+def with_fillers(cluster: Cluster, instance: Instance, host: str) -> int:
+    """The fail count of a container includes those of what is in it."""
+    counts = [failcount(cluster, unit, host) for unit in (instance, *instance.fillers)]
+    return min(INFINITY, sum(counts))
+
+
 def timeout_ms(cluster: Cluster, instance: Instance, host: str, count: int) -> int:
     """failure-timeout, which is ignored where a failure blocks the resource."""
     if count > 0 and instance.failure_timeout_ms and _blocks(cluster, instance, host):
@@ -95,7 +101,7 @@ def threshold_reached(cluster: Cluster, instance: Instance, host: str) -> Unit |
     """What migration-threshold keeps away from the host: the instance, or its whole anonymous clone."""
     if instance.migration_threshold == 0 or instance.ignore_failure:
         return None
-    count = failcount(cluster, instance, host)
+    count = with_fillers(cluster, instance, host)
     if count <= 0 or instance.migration_threshold - count > 0:
         return None
     top = instance.top

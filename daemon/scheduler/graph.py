@@ -264,8 +264,9 @@ class Settling:
 
     def _clone_flags(self, op: Op, clone: CloneUnit, host: str | None) -> tuple[bool, bool]:
         optional, runnable = True, False
-        task = BEGIN.get(op.task, op.task)
         for copy in clone.copies:
+            # a cloned group has an end of its own ("running"), a primitive only its operation
+            task = BEGIN.get(op.task, op.task) if isinstance(copy, Instance) else op.task
             own = self.graph.first(copy, task, host if isinstance(copy, Instance) else None)
             if own is None:
                 continue
@@ -394,7 +395,6 @@ class Settling:
 
     def _interleaved(self, first: Op, then: Op, clone: CloneUnit, relation: Relation) -> tuple[bool, bool]:
         assert isinstance(first.unit, CloneUnit)
-        task = BEGIN.get(first.task, first.task)
         current = first.task in {"stopped", "demoted"}
         result = (False, False)
         for copy in clone.copies:
@@ -403,6 +403,7 @@ class Settling:
                 if not current and relation & IMPLIES and self.blocking.unassign(self, copy, first):
                     result = (result[0], True)
                 continue
+            task = BEGIN.get(first.task, first.task) if isinstance(partner, Instance) else first.task
             own_first = self.graph.first(partner, task)
             own_then = self.graph.first(copy, then.task)
             if own_first is None or own_then is None:

@@ -23,6 +23,8 @@ OK, NOT_INSTALLED, NOT_CONFIGURED, NOT_RUNNING, PROMOTED, FAILED_PROMOTED = 0, 5
 INVALID_PARAMETER, UNIMPLEMENTED, NO_PERMISSION = 2, 3, 4
 DEGRADED, DEGRADED_PROMOTED = 190, 191
 
+FORGIVEN = frozenset({OnFail.IGNORE, OnFail.DEMOTE, OnFail.RESTART, OnFail.RESTART_CONTAINER, OnFail.BLOCK})
+"""what a later success puts right; the graver ones stand until they are cleaned up"""
 IRRELEVANT = frozenset({"notify", "meta-data", "validate-all", "delete", "cancel", "reload", "reload-agent"})
 
 
@@ -32,10 +34,11 @@ def read_history(cluster: Cluster) -> None:
     for operation in cluster.view.operations:
         if operation.node in cluster.hosts:
             grouped.setdefault((operation.node, operation.instance), []).append(operation)
-    # hosts that are up number the instances of anonymous clones first
-    late = [key for key in grouped if not cluster.options.fencing and not cluster.hosts[key[0]].online]
-    for node, name in [*(key for key in grouped if key not in set(late)), *late]:
-        _resource(cluster, cluster.hosts[node], name, grouped[node, name])
+    for (node, name), results in grouped.items():
+        host = cluster.hosts[node]
+        # without fencing nobody waits for what a host that is gone may still be running
+        if host.online or cluster.options.fencing:
+            _resource(cluster, host, name, results)
 
 
 @dataclass
@@ -172,9 +175,11 @@ def _result(cluster: Cluster, reading: _Reading, result: OperationView) -> None:
         _ban_children(scope, host.name, "hard-error")
         _failed(cluster, reading, result, strategy, code, probe)
         return
-    if strategy == OnFail.IGNORE:
+    if strategy == OnFail.IGNORE or (strategy == OnFail.RESTART_CONTAINER and result.operation == "stop"):
         _succeeded(reading, result, result.expected)
         instance.ignore_failure = True
+        if strategy == OnFail.RESTART_CONTAINER and reading.on_fail <= OnFail.RESTART:
+            reading.on_fail = strategy
         return
     _failed(cluster, reading, result, strategy, code, probe)
     if status == "hard":
@@ -287,7 +292,7 @@ def _succeeded(reading: _Reading, result: OperationView, code: int) -> None:
         instance.role = Role.UNPROMOTED
     elif instance.role < Role.STARTED:
         instance.role = _active(instance)
-    if clear and reading.on_fail in {OnFail.BLOCK, OnFail.IGNORE, OnFail.DEMOTE, OnFail.RESTART}:
+    if clear and reading.on_fail in FORGIVEN:
         reading.on_fail = OnFail.IGNORE
         instance.next_role = Role.UNKNOWN
 
@@ -362,6 +367,9 @@ def _conclude(cluster: Cluster, reading: _Reading) -> None:
             ban(instance, [host.name], "on-fail=migrate")
         case OnFail.STOP:
             instance.next_role = Role.STOPPED
+        case OnFail.RESTART_CONTAINER:
+            instance.failed = instance.stop_if_failed = True
+            (instance.container or instance).recover_on.add(host.name)
         case OnFail.RESTART if instance.role > Role.STOPPED:
             instance.failed = instance.stop_if_failed = True
             instance.recover_on.add(host.name)

@@ -21,12 +21,13 @@ class OnFail(enum.IntEnum):
     IGNORE = 0
     DEMOTE = 1
     RESTART = 2
-    BAN = 3
+    RESTART_CONTAINER = 3
+    BAN = 4
     """on-fail=migrate"""
-    BLOCK = 4
-    STOP = 5
-    STANDBY = 6
-    FENCE = 7
+    BLOCK = 5
+    STOP = 6
+    STANDBY = 7
+    FENCE = 8
 
 
 WORDS = {
@@ -34,6 +35,7 @@ WORDS = {
     "nothing": OnFail.IGNORE,
     "demote": OnFail.DEMOTE,
     "restart": OnFail.RESTART,
+    "restart-container": OnFail.RESTART_CONTAINER,
     "migrate": OnFail.BAN,
     "block": OnFail.BLOCK,
     "stop": OnFail.STOP,
@@ -115,8 +117,12 @@ def on_fail(cluster: Cluster, instance: Instance, name: str, interval_ms: int) -
         chosen = None
     if chosen == OnFail.DEMOTE and not (name == "promote" or (name == "monitor" and interval_ms)):
         chosen = None
+    if chosen == OnFail.RESTART_CONTAINER and instance.container is None:
+        chosen = None
     if chosen is not None:
         return chosen
+    if instance.container is not None:
+        return OnFail.RESTART_CONTAINER
     if name == "stop":
         return OnFail.FENCE if fencing else OnFail.BLOCK
     return OnFail.RESTART

@@ -186,6 +186,13 @@ class Orderings:
         if (isinstance(top, CloneUnit) and top.promotable) or instance.role > Role.UNPROMOTED:
             self.add(instance, "demote", instance, "stop", Relation.PROMOTED_THEN_IMPLIES_FIRST | ORDERED)
             self.add(instance, "start", instance, "promote", BLOCKS | ORDERED)
+        if instance.container is not None:
+            self._container(instance, instance.container)
+
+    def _container(self, instance: Instance, container: Instance) -> None:
+        self.add(container, "start", instance, "start", IMPLIES | BLOCKS)
+        self.add(instance, "stop", container, "stop", Relation.THEN_IMPLIES_FIRST | ORDERED)
+        connect(self.cluster, Colocation("#container", instance, container, INFINITY, influence=True, explicit=False))
 
     def _group(self, group: GroupUnit) -> None:
         self.add(group, "stop", group, "stopped", BLOCKS)

@@ -18,7 +18,7 @@ class Probes:
         if not self.cluster.options.probe:
             return
         for host in self.cluster.hosts.values():
-            if host.online and not host.unclean and not host.pending and host.discovery:
+            if host.online and not host.unclean and host.discovery:
                 for unit in self.cluster.units:
                     self._probe(unit, host)
 
@@ -54,6 +54,8 @@ class Probes:
             return
         probe = self.graph.op(instance, "monitor", host.name)
         probe.optional = False
+        if host.pending:
+            probe.runnable, probe.waits = False, f"{host.name} is not ready yet"
         probe.reason = f"the state on {host.name} is not known"
         top: Unit = instance.top if isinstance(instance.top, CloneUnit) else instance
         relation = Relation.ORDERED

@@ -156,6 +156,10 @@ class Instance(Unit):
     last: dict[str, OperationView] = field(default_factory=dict)
     reload: bool = False
     restart: bool = False
+    container: Instance | None = None
+    """what has to run for this to run (meta attribute `container`)"""
+    fillers: list[Instance] = field(default_factory=list)
+    """those whose container this is: their failures count as its own"""
     shadow_of: CloneUnit | None = None
     """a plain run of an address whose clone is slot-driven now: it may only be found and stopped"""
     blame: str = ""

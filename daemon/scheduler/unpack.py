@@ -39,6 +39,11 @@ def unpack(view: View) -> Cluster:
     cluster.units.sort(key=lambda unit: -unit.priority)
     for unit in cluster.units:
         _register(cluster, unit)
+    for instance in cluster.instances():
+        container = cluster.by_id.get(instance.meta.get("container", ""))
+        if isinstance(container, Instance) and container is not instance:
+            instance.container = container
+            container.fillers.append(instance)
     return cluster
 
 
