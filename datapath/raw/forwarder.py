@@ -80,6 +80,8 @@ class Forwarder:
             self._words[ACKNOWLEDGED_AT] = self._generation
             self._open_wires()
             ready = {descriptor for descriptor, _ in self._poll.poll(0 if self._older_packets else BEAT_MS)}
+            if self._tun in ready:
+                raise DatapathError(f"the TUN device {self._device} was deleted; vipcastd makes it again")
             if self._bell in ready:
                 with suppress(BlockingIOError):
                     os.read(self._bell, 4096)
@@ -106,10 +108,12 @@ class Forwarder:
 
     def _open_device(self, name: str) -> None:
         if self._tun >= 0:
+            self._poll.unregister(self._tun)
             os.close(self._tun)
             self._tun, self._device = -1, ""
         if name:
             self._tun, self._device = tun.attach(name), name
+            self._poll.register(self._tun, 0)  # told only of its end (POLLERR): nothing is read from it
 
     def _serve(self, name: WireName, wire: Wire) -> None:
         """Forward what waits at one wire; judge by the newest table when it changes meanwhile."""

@@ -318,7 +318,7 @@ def test_a_forwarder_that_was_stopped_accepts_nothing_after_the_deadline(solo: B
     host.engine.renew(boot_clock_ns() + 50_000_000)
     for port in range(20001, 20101):
         solo.send(syn(port), tap)
-    wait_for("the lease's end", lambda: host.engine._opened.words[2] < boot_clock_ns())
+    wait_for("the lease's end", lambda: host.engine._opened().words[2] < boot_clock_ns())
     host.signal(signal.SIGCONT)
     wait_for("the forwarder to have seen them", lambda: host.count("expired") == 100)
     assert tap.heard(0.2) == []
@@ -332,7 +332,7 @@ def test_what_was_queued_while_the_slot_was_elsewhere_is_not_accepted_when_it_co
     host.apply(ALL_OPEN)
     tap = solo.tap()
     host.signal(signal.SIGSTOP)
-    shared = host.engine._opened
+    shared = host.engine._opened()
     _, table = shared.read()
     closed = type(table)(table.device, tuple(type(r)(**{**_fields(r), "states": bytes(SLOTS)}) for r in table.rows))
     shared.publish(closed)
