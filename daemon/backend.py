@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.records import LogEntry
 from daemon.control import statusdoc
 from daemon.control.backend import Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
@@ -52,7 +53,10 @@ class NodeBackend:
             if not future.done():
                 future.set_result((index, outcome))
 
-        ticket = self.node.propose(command, done)
+        try:
+            ticket = self.node.propose(command, done)
+        except TooMuchProposedError as error:
+            return Refused(str(error))
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 index, outcome = await future

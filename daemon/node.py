@@ -19,6 +19,7 @@ import msgspec
 
 from daemon.addresses import SharedAddresses
 from daemon.cluster.core.core import Core
+from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.core.effects import Ready
 from daemon.cluster.messages import Message
 from daemon.cluster.records import Admit, LogEntry, Request
@@ -196,7 +197,12 @@ class Node:
         for operation in effects.operations:
             self.operations.run(operation, self.state.configuration, self._finished)
         for command in effects.proposals:
-            self.propose(command)
+            try:
+                self.propose(command)
+            except TooMuchProposedError as error:
+                log.warning("a report waits: %s", error)
+                self.executor.proposal_ended(command)
+                break
         return busy
 
     def _tell_kernel(self, wanted: Wanted, now_ns: int) -> None:
