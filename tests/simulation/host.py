@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from daemon.cluster.core import Core, Persist
 from daemon.cluster.core.effects import BecameLeader, ProposalCommitted
 from daemon.cluster.messages import Message
-from tests.simulation.application import Application, KernelWork
+from tests.simulation.application import Application, KernelWork, Work
 from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import Kernel, Slot
@@ -38,7 +38,6 @@ class Process:
     """ticket → body of edits that it has proposed and not seen committed"""
     timer: int = 0
     """counts the timers that were armed; only the newest one fires"""
-    kernel_busy: bool = False
 
 
 class Host:
@@ -79,7 +78,7 @@ class Host:
     def start(self) -> None:
         incarnation = self.disk.next_incarnation()
         core = self.world.make_core(self, incarnation)
-        self.process = Process(core, self.world.make_application(self.name, incarnation), incarnation)
+        self.process = Process(core, self.world.make_application(self, incarnation), incarnation)
         self.world.trace.say(self.name, f"starts as process {incarnation} of boot {self.boots}")
         self._perform(self.process)
 
@@ -135,7 +134,7 @@ class Host:
     def _perform(self, process: Process) -> None:
         """What `daemon.node`, the shell, does after each call: perform everything that the core wants."""
         core, world = process.core, self.world
-        while ready := core.ready():
+        while (ready := core.ready()) or self._carry_out(process, process.application.take(self.local_ns)):
             for send in ready.sends:
                 world.network.send(self.name, send.to, send.message)
             if ready.persist is not None:
@@ -149,12 +148,10 @@ class Host:
                 elif isinstance(event, ProposalCommitted):
                     world.acknowledged(self, process, event)
             if ready.lease_until_ns is not None:
+                process.application.lease(ready.lease_until_ns)
                 self._write_lease(process, ready.lease_until_ns)
-            for body in process.application.proposals(self.local_ns):
-                core.propose(body, self.local_ns)
             if process.paused:
                 return
-        self._work_on_kernel(process)
         self._arm(process)
         world.looked_at(self)
 
@@ -162,7 +159,11 @@ class Host:
         """Timers are a little late."""
         process.timer += 1
         armed = process.timer
-        due_ns = self.clock.true(process.core.deadline_ns()) - self.world.now_ns
+        deadline_ns = process.core.deadline_ns()
+        application_ns = process.application.deadline_ns(self.local_ns)
+        if application_ns is not None:
+            deadline_ns = min(deadline_ns, application_ns)
+        due_ns = self.clock.true(deadline_ns) - self.world.now_ns
         late_ns = self.rng.randint(0, 300_000)
 
         def fire() -> None:
@@ -202,26 +203,31 @@ class Host:
         else:
             write(process)
 
-    def _work_on_kernel(self, process: Process) -> None:
-        """One transaction at a time; mostly quick, sometimes not."""
-        if process.kernel_busy:
-            return
-        work = process.application.kernel_work(self.local_ns)
-        if work is None:
-            return
-        process.kernel_busy = True
+    def _carry_out(self, process: Process, work: Work) -> bool:
+        """What the application wants; kernel and agents are mostly quick, sometimes not."""
+        if work.enforced_epoch is not None:
+            process.core.enforced(work.enforced_epoch, self.local_ns)
+        for body in work.proposals:
+            process.application.proposed(process.core.propose(body, self.local_ns), body)
+        if (kernel := work.kernel) is not None:
+            self._later(process, lambda process: self._apply(process, kernel))
+        for operation in work.operations:
+            self._finish_later(process, operation)
+        return bool(work)
+
+    def _later(self, process: Process, step: Callable[[Process], None]) -> None:
         quick = self.rng.random() < 0.9
         delay_ns = self.rng.randint(0, (3 if quick else 120) * NS_PER_MS)
-        self.world.at(delay_ns, lambda: self.happen(process, lambda process: self._apply(process, work)))
+        self.world.at(delay_ns, lambda: self.happen(process, step))
+
+    def _finish_later(self, process: Process, operation: object) -> None:
+        self._later(process, lambda process: process.application.finished(operation, self.local_ns))
 
     def _apply(self, process: Process, work: KernelWork) -> None:
         self._log_kernel(work.states)
         self.kernel.apply(work.states)
         self.world.kernel_changed(self)
-        process.kernel_busy = False
-        process.application.kernel_did(work, self.local_ns)
-        if work.epoch is not None:
-            process.core.enforced(work.epoch, self.local_ns)
+        process.application.kernel_did(work)
 
     def _log_kernel(self, states: Mapping[Slot, object]) -> None:
         if states != self.kernel.states:

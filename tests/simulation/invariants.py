@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from daemon.cluster.records import LogEntry, Lost
 from tests.simulation.host import Host
-from tests.simulation.kernel import Slot
 
 
 class ViolationError(AssertionError):
@@ -59,9 +58,9 @@ class Invariants:
 
     # --- leases
 
-    def kernel_changed(self, changed: Host, hosts: Iterable[Host], slots: Iterable[Slot], true_ns: int) -> None:
+    def kernel_changed(self, changed: Host, hosts: Iterable[Host], true_ns: int) -> None:
         """No flow is accepted by two hosts.  Acceptance begins with a write, so to look at each write is enough."""
-        for slot in slots:
+        for slot in changed.kernel.states:
             own = changed.accepts(slot, true_ns)
             if not own:
                 continue

@@ -15,7 +15,7 @@ from daemon.cluster.core import Core
 from daemon.cluster.core.effects import ProposalCommitted
 from daemon.cluster.records import LogEntry
 from daemon.cluster.timers import PROFILES, Timers
-from tests.simulation.application import Application, Shares
+from tests.simulation.application import Application, SharesWorkload, Workload
 from tests.simulation.clock import MILLION, Clock
 from tests.simulation.faults import Faults
 from tests.simulation.host import Host, Process
@@ -24,7 +24,6 @@ from tests.simulation.network import NS_PER_MS, Network
 from tests.simulation.trace import Trace
 
 MakeCore = Callable[..., Core]
-MakeApplication = Callable[[str, int], Application]
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class World:
         nodes: int = 4,
         profile: str | None = None,
         core: MakeCore = Core,
-        application: MakeApplication = Shares,
+        workload: Workload | None = None,
         relative_deadlines: bool = False,
     ) -> None:
         """`relative_deadlines` plants the mistake that rule 15 forbids, below the core."""
@@ -61,7 +60,7 @@ class World:
         self.struck = 0.0
         """probability that SIGSTOP strikes just before a lease is written"""
         self._make_core = core
-        self.make_application = application
+        self.workload = workload or SharesWorkload()
         self._relative_deadlines = relative_deadlines
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._events = 0
@@ -103,6 +102,9 @@ class World:
             host.name, self.names, self.timers, incarnation, boot_id, saved, host.local_ns, self.rng
         )
 
+    def make_application(self, host: Host, incarnation: int) -> Application:
+        return self.workload.application(host.name, self.names, incarnation, self.rng)
+
     def strikes_before_write(self) -> bool:
         return self.struck > 0 and self.rng.random() < self.struck
 
@@ -137,8 +139,7 @@ class World:
     def kernel_changed(self, host: Host) -> None:
         process = host.process
         if process is not None:
-            slots = process.application.all_slots()
-            self.invariants.kernel_changed(host, self.hosts.values(), slots, self.now_ns)
+            self.invariants.kernel_changed(host, self.hosts.values(), self.now_ns)
 
     def looked_at(self, host: Host) -> None:
         if host.leads(self.now_ns):
@@ -167,7 +168,7 @@ class World:
     def _edit_now_and_then(self, until_ns: int) -> None:
         if self.now_ns < until_ns:
             host = self.hosts[self.rng.choice(self.names)]
-            host.edit(f"edit {self._events} by {host.name}".encode())
+            host.edit(self.workload.edit(self._events, self.names, self.rng))
             self.at(self.rng.randint(1, 200) * NS_PER_MS, lambda: self._edit_now_and_then(until_ns))
 
     # --- liveness
@@ -200,9 +201,11 @@ class World:
                 return f"{host.name} has no lease"
             if process.edits:
                 return f"{host.name} waits for {len(process.edits)} edits"
+        if len({repr(host.process.application.digest()) for host in self.hosts.values() if host.process}) != 1:
+            return "the same entries have made different states"
         some = next(iter(self.hosts.values())).process
         assert some is not None
-        for slot in some.application.all_slots():
+        for slot in some.application.slots():
             owners = [host.name for host in self.hosts.values() if len(host.accepts(slot, self.now_ns)) == 2]
             if len(owners) != 1:
                 return f"slot {slot} is owned by {owners or 'nobody'}"
