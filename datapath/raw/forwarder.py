@@ -102,7 +102,9 @@ class Forwarder:
         self._table, self._generation = table, generation
         self._pump.use(self._in_force, generation, self._tun)
         self._filter_wires()
-        if self._in_force != table:
+        if self._in_force == table:
+            self._words[ACKNOWLEDGED_AT] = generation
+        else:
             self._older_packets = dict.fromkeys(self._wires, QUEUE_PACKETS_MAX)
             self._trust_when_queues_are_empty()
 
@@ -123,8 +125,9 @@ class Forwarder:
                 self._adopt()
                 outcome = self._pump.forward(wire.socket)
         except WireLostError as error:
-            self._complain(f"{name[0]}: {error}")
-            self._drop_wire(name)
+            if self._wires.get(name) is wire:  # else a newer table has closed it meanwhile
+                self._complain(f"{name[0]}: {error}")
+                self._drop_wire(name)
             return
         if name in self._older_packets:
             self._older_packets[name] -= BURST
