@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from agents import ipaddr2_parameters, metadata
 from agents.client import RunnerClient
 from agents.frames import FrameError, encode_frame
 from agents.protocol import FRAME_BYTES_MAX, OUTPUT_BYTES_MAX, Finished, Run, Served
@@ -264,6 +265,29 @@ async def test_a_helper_that_runs_already_is_not_started_twice(bench: Bench) -> 
         assert bench.served[0] == bench.served[1]
     finally:
         await again.close()
+
+
+@pytest.mark.root
+async def test_an_agent_of_the_resource_agents_package_runs_as_pacemaker_runs_it(tmp_path: Path) -> None:
+    """ocf:heartbeat:Dummy sources the package's shell library and keeps its state in HA_RSCTMP."""
+    bench = Bench(tmp_path)
+    bench.root = Path("/usr/lib/ocf")
+    bench.config.write_text(f'[paths]\nrun = "{tmp_path}"\n')
+    name = f"dummy-{os.getpid()}"
+    bench.start()
+    await bench.client.start()
+    try:
+        codes = [
+            (await bench.run("ocf:heartbeat:Dummy", operation, resource=name)).exit_code
+            for operation in ("monitor", "start", "monitor", "validate-all", "stop", "monitor")
+        ]
+        described = metadata.parse((await bench.run("ocf:heartbeat:IPaddr2", "meta-data")).output)
+    finally:
+        await bench.run("ocf:heartbeat:Dummy", "stop", resource=name)
+        await bench.client.close()
+        bench.end()
+    assert codes == [7, 0, 0, 0, 0, 7]
+    assert {parameter.name for parameter in described.parameters} <= set(ipaddr2_parameters.KNOWN)
 
 
 async def test_a_client_that_speaks_nonsense_is_dropped_and_the_others_stay(bench: Bench) -> None:

@@ -1,0 +1,40 @@
+"""The units say what the programs rely on, and give a reason for every line."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).resolve().parents[3] / "systemd"
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    parsed = configparser.ConfigParser(strict=False, interpolation=None)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read(UNITS / name)
+    return parsed
+
+
+def test_the_daemon_notifies_is_watched_and_is_not_tried_again_with_wrong_settings() -> None:
+    service = unit("vipcastd.service")["Service"]
+    assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
+    assert service["WatchdogSec"]
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("on-failure", "78")
+    assert unit("vipcastd.service")["Unit"]["After"]
+
+
+def test_the_runner_leaves_the_services_of_its_agents_alone() -> None:
+    assert unit("vipcast-runner.service")["Service"]["KillMode"] == "process"
+
+
+@pytest.mark.parametrize("name", ["vipcastd.service", "vipcast-runner.service"])
+def test_every_setting_has_its_reason_above_it(name: str) -> None:
+    explained = {"Description", "Documentation", "ExecStart", "ExecStartPre", "WantedBy", "RuntimeDirectoryMode"}
+    before = ""
+    for line in (UNITS / name).read_text().splitlines():
+        key = line.split("=")[0]
+        if "=" in line and not line.startswith("#") and key not in explained:
+            assert before.startswith("#") or "=" in before, f"{name}: {line} has no reason"
+        before = line
