@@ -31,7 +31,7 @@ IRRELEVANT = frozenset({"notify", "meta-data", "validate-all", "delete", "cancel
 def read_history(cluster: Cluster) -> None:
     """Put every result in: units get roles, places and failures; orphans appear."""
     grouped: dict[tuple[str, str], list[OperationView]] = {}
-    for operation in cluster.view.operations:
+    for operation in sorted(cluster.view.operations, key=lambda result: (result.serial, result.node)):
         if operation.node in cluster.hosts:
             grouped.setdefault((operation.node, operation.instance), []).append(operation)
     for (node, name), results in grouped.items():
@@ -53,12 +53,11 @@ class _Reading:
 
 
 def _resource(cluster: Cluster, host: Host, name: str, results: Iterable[OperationView]) -> None:
-    ordered = sorted(results, key=lambda result: result.serial)
     instance = find(cluster, host, name)
     reading = _Reading(host, instance)
     before = instance.role
     instance.role = Role.UNKNOWN
-    for result in ordered:
+    for result in results:
         if result.operation not in IRRELEVANT:
             _result(cluster, reading, result)
             if not (result.operation == "monitor" and result.interval_ms == 0 and result.status == "pending"):

@@ -192,7 +192,9 @@ class Orderings:
     def _container(self, instance: Instance, container: Instance) -> None:
         self.add(container, "start", instance, "start", IMPLIES | BLOCKS)
         self.add(instance, "stop", container, "stop", Relation.THEN_IMPLIES_FIRST | ORDERED)
-        connect(self.cluster, Colocation("#container", instance, container, INFINITY, influence=True, explicit=False))
+        connect(
+            self.cluster, Colocation("#container", instance, container, INFINITY, influence=True, explicit=False)
+        )
 
     def _group(self, group: GroupUnit) -> None:
         self.add(group, "stop", group, "stopped", BLOCKS)

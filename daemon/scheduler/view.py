@@ -50,7 +50,8 @@ class OperationView:
 
 @dataclass(frozen=True, slots=True)
 class SlotsView:
-    """Where the slots of one unique IPaddr2 clone are now: slot → holder (its successor while it moves)."""
+    """Where the slots of one unique IPaddr2 clone are now: slot → owner (its successor once a move can no longer be
+    taken back)."""
 
     address: str
     owners: dict[int, str]

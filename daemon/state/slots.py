@@ -61,6 +61,11 @@ class Slot:
             return SlotState.DRAINING
         return SlotState.OPENING if self.phase is Phase.SPLIT and node == self.successor else SlotState.CLOSED
 
+    @property
+    def owner(self) -> str:
+        """Whose it is for planning: until it is split a move can be taken back for nothing, so nothing has moved."""
+        return self.successor if self.phase is Phase.SPLIT and self.successor is not None else self.holder
+
     # ---- settle
 
     def move(self, successor: str | None, generation: int) -> Slot:

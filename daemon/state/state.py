@@ -355,7 +355,7 @@ class State:
             slots={
                 address: SlotsView(
                     address,
-                    {n: s.successor or s.holder for n, s in sorted(slots.items())},
+                    {n: s.owner for n, s in sorted(slots.items())},
                     {n: s.holder for n, s in sorted(slots.items())},
                 )
                 for address, slots in sorted(self.slots.items())
