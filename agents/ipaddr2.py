@@ -28,6 +28,7 @@ from datapath.packet_socket import interface_mac, open_deaf
 log = logging.getLogger("vipcast.ipaddr2")
 
 SLOTS_MAX = 65_536
+LOOPBACK = "lo"
 
 _announcements: dict[IPv4Address | IPv6Address, asyncio.Task[None]] = {}
 """of plain addresses that were started a short time ago: at most one each"""
@@ -145,7 +146,11 @@ def _present(wanted: Parameters, assigned: list[Assigned]) -> list[Assigned]:
     return [
         one
         for one in assigned
-        if one.ip == wanted.ip and not one.is_ours and wanted.nic in (None, one.interface) and one.interface != "lo"
+        if one.ip == wanted.ip
+        and not one.is_ours
+        and one.interface == (wanted.nic or one.interface)
+        # on the loopback only by the administrator's word: shared addresses are put there, too
+        and (one.interface != LOOPBACK or wanted.nic == LOOPBACK)
     ]
 
 

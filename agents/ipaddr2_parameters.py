@@ -33,8 +33,12 @@ IGNORED = {
     "flush_routes": "the kernel forgets routes of an address that is removed",
     "run_arping": "a duplicate address is reported by the ARP responder",
     "network_namespace": "the daemon's own namespace is used",
+    "trace_ra": "a native agent has no shell to trace",
+    "trace_file": "a native agent has no shell to trace",
 }
 """parameters of the agent that have no effect here, and why"""
+ELSEWHERE = ("drain_timeout",)
+"""parameters of ours that are read by others"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Parameters:
     nodad: bool = False
 
 
-KNOWN = tuple(field.name for field in fields(Parameters)) + tuple(IGNORED)
+KNOWN = (*(field.name for field in fields(Parameters)), *IGNORED, *ELSEWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,10 @@ class Parsed:
 
 
 def parse(given: Mapping[str, str]) -> Parsed:
-    """Every finding at once.  An empty value is the default, as with the agent."""
+    """Every finding at once.  An empty value is the default, as with the agent.
+
+    A name that nobody knows is a warning: an edit that sets one is refused where it is made, unless it is forced.
+    """
     errors: list[str] = []
     warnings: list[str] = []
     written = {name: value.strip() for name, value in given.items() if value.strip()}
@@ -83,7 +90,7 @@ def parse(given: Mapping[str, str]) -> Parsed:
         if name not in KNOWN:
             near = difflib.get_close_matches(name, KNOWN, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(KNOWN))}"
-            errors.append(f"IPaddr2 has no parameter {name!r}; {remedy}")
+            warnings.append(f"IPaddr2 has no parameter {name!r}, it has no effect; {remedy}")
         elif name in IGNORED and name in written:
             warnings.append(f"{name} has no effect: {IGNORED[name]}")
 

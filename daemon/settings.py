@@ -61,7 +61,8 @@ class Cluster(_Table):
 
 
 class Node(_Table):
-    name: str = Field(default_factory=lambda: socket.gethostname().split(".", 1)[0])
+    name: str = ""
+    """where the file has none: the host's name, whole or its first label, whichever cluster.nodes has"""
 
 
 class Link(_Table):
@@ -186,6 +187,7 @@ def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
         parsed = _File.model_validate(document)
     except ValidationError as error:
         return None, [_refusal(places, document, detail) for detail in error.errors()]
+    parsed = parsed.model_copy(update={"node": _this_node(parsed)})
     found = [*_cluster(places, parsed), *_links(places, parsed), *_paths(places, parsed)]
     timers, about_timers = _timers(places, parsed.timers)
     found += about_timers
@@ -203,6 +205,13 @@ def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
         warnings=tuple(found),
     )
     return settings, found
+
+
+def _this_node(parsed: _File) -> Node:
+    if "name" in parsed.node.model_fields_set:
+        return parsed.node
+    whole = socket.gethostname()
+    return Node(name=whole if whole in parsed.cluster.nodes else whole.split(".", 1)[0])
 
 
 class _Places:

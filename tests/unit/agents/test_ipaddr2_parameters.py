@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agents.ipaddr2_parameters import KNOWN, Parsed, broadcast_of, parse
 from agents.placement import Placement, PlacementError, place
+from daemon.model.validation.ipaddr2 import PARAMETERS
 from datapath.engine import HashKind
 from datapath.host.links import Assigned
 
@@ -50,8 +51,8 @@ def test_all_mistakes_are_named_at_once_with_their_remedy() -> None:
         {"ip": "300.1.1.1", "cidr_netmask": "33", "clusterip_hash": "magic", "nik": "eth0", "arp_count": "x"}
     )
     assert parsed.parameters is None
+    assert parsed.warnings == ("IPaddr2 has no parameter 'nik', it has no effect; did you mean 'nic'?",)
     assert parsed.errors == (
-        "IPaddr2 has no parameter 'nik'; did you mean 'nic'?",
         "ip=300.1.1.1: not an IP address; write it as 192.168.1.10 or 2001:db8::10",
         "cidr_netmask=33: not a length of a prefix; write a number from 1 to 32, for example 24",
         "clusterip_hash=magic: not known; one of sourceip, sourceip-sourceport, sourceip-sourceport-destport",
@@ -60,8 +61,8 @@ def test_all_mistakes_are_named_at_once_with_their_remedy() -> None:
 
 
 def test_a_parameter_far_from_any_is_answered_with_the_list() -> None:
-    (error,) = parse({"ip": "10.0.0.1", "zzzzzz": "1"}).errors
-    assert all(name in error for name in KNOWN)
+    (warning,) = parse({"ip": "10.0.0.1", "zzzzzz": "1"}).warnings
+    assert all(name in warning for name in KNOWN)
 
 
 def test_an_empty_value_is_the_default_and_a_missing_ip_an_error() -> None:
@@ -151,3 +152,7 @@ def test_broadcast_addresses_follow_the_agents_rule() -> None:
     parameters = parse({"ip": "2001:db8::1"}).parameters
     assert parameters is not None
     assert broadcast_of(parameters, 64) is None
+
+
+def test_every_parameter_that_an_edit_may_set_is_known_here() -> None:
+    assert set(KNOWN) == PARAMETERS

@@ -132,6 +132,24 @@ def test_timers_that_contradict_each_other_are_refused_at_their_line(written: Wr
     assert found[0].startswith("FILE:11: timers.lease_ms: Error: lease_ms = 200: must be at least")
 
 
+@pytest.mark.parametrize(("hostname", "name"), [("a3", "a3"), ("a3.example.com", "a3"), ("a9", None)])
+def test_a_node_without_a_name_takes_the_hosts(
+    written: Written, monkeypatch: pytest.MonkeyPatch, hostname: str, name: str | None
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: hostname)
+    path = written(GOOD.replace('[node]\nname = "a2"\n', ""))
+    if name is None:
+        assert "this node is 'a9', which is none of a1, a2, a3, a4" in refusals(path)[0]
+    else:
+        assert load(path).node.name == name
+
+
+def test_a_node_may_be_listed_with_its_whole_name(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "a2.example.com")
+    path = written(GOOD.replace('"a2", ', '"a2.example.com", ').replace('[node]\nname = "a2"\n', ""))
+    assert load(path).node.name == "a2.example.com"
+
+
 def test_a_syntax_error_has_its_line(written: Written) -> None:
     assert refusals(written(GOOD + "oops\n"))[0].startswith("FILE:10: Error: ")
 
