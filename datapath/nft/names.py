@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_interface
 
 from datapath.engine import Address, DatapathError, HashKind, MacMode, SlotState
+from datapath.nft.protocol import Family
 
 TABLE = "vipcast"
 LEASE = "lease"
@@ -20,6 +21,12 @@ ARP_ADDRESSES = "addresses"
 """Set of the ARP table: the shared addresses."""
 ARP_MACS = "macs"
 """Map of the ARP table: shared address → shared MAC."""
+
+FIXED_SETS = {
+    Family.NETDEV: (PORTED, ICMP_ERRORS, *VIPS.values()),
+    Family.ARP: (ARP_ADDRESSES, ARP_MACS),
+}
+"""Sets whose elements only we change, and only with whole addresses."""
 
 _COMMENT = 0
 """NFTNL_UDATA_*_COMMENT: nft prints this piece of user data as `comment "…"`."""

@@ -11,7 +11,7 @@ from typing import Any
 from datapath.engine import Address, Counter, SlotState
 from datapath.netlink import Fields, KernelError, Socket
 from datapath.nft.lease import Term
-from datapath.nft.names import CHAIN_STATES, LEASE, TABLE, Fate, Names, recognise
+from datapath.nft.names import CHAIN_STATES, FIXED_SETS, LEASE, TABLE, Fate, Names, recognise
 from datapath.nft.protocol import (
     CHAIN,
     ELEMENT_INTERVAL_END,
@@ -106,7 +106,7 @@ class Reader:
     def structure(self) -> frozenset[str]:
         """Chains, rules in their order, sets and counters of both tables as text: what nobody else may change.
 
-        Elements are not part of it: they are compared by meaning (`slots`), and some come from packets.
+        Elements of slots maps are not part of it: they are compared by meaning (`slots`).
         """
         parts: set[str] = set()
         for family in (Family.NETDEV, Family.ARP):
@@ -121,6 +121,8 @@ class Reader:
                 parts.add(f"{family} rule {chain_name} {place[chain_name]} {rule['expressions']}")
             for found in self._dump(Msg.GETSET, family, SET, {"table": TABLE}):
                 parts.add(f"{family} set {sorted((k, v) for k, v in found.items() if k != 'id')}")
+            for name in FIXED_SETS[family]:
+                parts |= {f"{family} element {name} {element}" for element in self.elements(name, family)}
         for found in self._dump(Msg.GETOBJ, Family.NETDEV, OBJECT, {"table": TABLE, "type": OBJECT_COUNTER}):
             parts.add(f"counter {found['name']}")
         return frozenset(parts)

@@ -6,6 +6,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoRequest,
+    ICMPv6PacketTooBig,
+    ICMPv6ParamProblem,
+    ICMPv6TimeExceeded,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+)
 from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP
 from scapy.packet import Packet, Raw
@@ -27,12 +39,14 @@ class Shape:
 
     @property
     def frames(self) -> list[bytes]:
-        head = bytes(Ether(dst=self.mac, src=CLIENT_MAC, type=0x0800))
+        ethertype = 0x0800 if self.packets[0][0] >> 4 == 4 else 0x86DD
+        head = bytes(Ether(dst=self.mac, src=CLIENT_MAC, type=ethertype))
         return [head + packet for packet in self.packets]
 
 
 @lru_cache(maxsize=32)
 def shapes(address: Address) -> list[Shape]:
+    """All shapes of packets to an address of IPv4."""
     vip = str(address.ip)
     made: dict[str, list[Packet]] = {}
 
@@ -74,8 +88,48 @@ def shapes(address: Address) -> list[Shape]:
         add("unreachable that quotes nothing", error)
         add("unreachable that quotes rubbish", error / Raw(b"\x12" * 40))
         add("TCP without ports", IP(src=client, dst=vip, proto=6) / Raw(b"\1\2"))
+        add("TCP of one byte", IP(src=client, dst=vip, proto=6) / Raw(b"\1"))
         outside = IP(src=client, dst=vip, options=options) / ICMP(type=3, code=1)
         add("error with options about TCP", outside / quoted / TCP(sport=80, dport=port))
+    return [Shape(name, tuple(bytes(packet) for packet in packets), address.mac) for name, packets in made.items()]
+
+
+@lru_cache(maxsize=32)
+def shapes6(address: Address) -> list[Shape]:
+    """All shapes of packets to an address of IPv6."""
+    vip = str(address.ip)
+    made: dict[str, list[Packet]] = {}
+
+    def add(name: str, packet: Packet) -> None:
+        made.setdefault(name, []).append(packet)
+
+    for number in range(_PER_SHAPE):
+        client, port = f"fd78::{number}:{7 + 9 * number:x}", 1024 + 4099 * number
+        ip = IPv6(src=client, dst=vip)
+        quoted = IPv6(src=vip, dst=client)
+        payload = Raw(b"x" * 64)
+        tcp = TCP(sport=port, dport=9)
+        add("TCP SYN", ip / tcp)
+        add("UDP", ip / UDP(sport=port, dport=9) / payload)
+        add("SCTP", ip / SCTP(sport=port, dport=9) / payload)
+        add("TCP behind options", ip / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / tcp)
+        add("TCP behind a routing header", ip / IPv6ExtHdrRouting(segleft=0) / tcp)
+        add("TCP in an atomic fragment", ip / IPv6ExtHdrFragment(offset=0, m=0) / tcp)
+        add("first fragment of UDP", ip / IPv6ExtHdrFragment(offset=0, m=1) / UDP(sport=port, dport=9) / payload)
+        add("later fragment of UDP", ip / IPv6ExtHdrFragment(offset=9, m=0, nh=17) / payload)
+        add("fragment behind options", ip / IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment(offset=0, m=1) / tcp)
+        add("echo request", ip / ICMPv6EchoRequest(id=number))
+        add("no next header", IPv6(src=client, dst=vip, nh=59))
+        add("GRE", IPv6(src=client, dst=vip, nh=47) / Raw(bytes(8)))
+        router = IPv6(src="fd78::99", dst=vip)
+        for error in (ICMPv6DestUnreach(), ICMPv6PacketTooBig(), ICMPv6TimeExceeded(), ICMPv6ParamProblem()):
+            add(f"{error.name} about TCP", router / error / quoted / TCP(sport=80, dport=port))
+        error = router / ICMPv6DestUnreach()
+        add("unreachable about UDP", error / quoted / UDP(sport=53, dport=port) / payload)
+        add("unreachable about echo", error / quoted / ICMPv6EchoRequest())
+        add("unreachable about options", error / quoted / IPv6ExtHdrDestOpt() / TCP(sport=80, dport=port))
+        add("unreachable that quotes nothing", error)
+        add("unreachable behind options", router / IPv6ExtHdrDestOpt() / ICMPv6DestUnreach() / quoted / tcp)
     return [Shape(name, tuple(bytes(packet) for packet in packets), address.mac) for name, packets in made.items()]
 
 

@@ -32,6 +32,12 @@ class Inside:
             stdout=subprocess.PIPE,
             cwd=_ROOT,
         )
+        self._pending = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing was sent whose result has not been received."""
+        return self._pending == 0
 
     @property
     def pid(self) -> int:
@@ -45,11 +51,13 @@ class Inside:
     def send(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
         """Start it without waiting; `receive` brings the result."""
         assert self._process.stdin is not None
+        self._pending += 1
         _write(self._process.stdin, (function, args, kwargs))
 
     def receive(self) -> object:
         assert self._process.stdout is not None
         ok, value = _read(self._process.stdout)
+        self._pending -= 1
         if not ok:
             raise value
         return value

@@ -2,14 +2,289 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from ipaddress import IPv6Address
+from pathlib import Path
+
 import pytest
+
+from datapath.engine import DatapathError, HashKind, SlotState, Wish
+from datapath.mac import shared_mac
 
 pytest.register_assert_rewrite("tests.netns.engine_contract")
 
-from tests.netns.engine_contract import EngineContract  # noqa: E402
+from tests.netns import actions, nft_actions  # noqa: E402
+from tests.netns.engine_contract import (  # noqa: E402
+    ADDRESS,
+    LONG_LEASE_MS,
+    PATIENCE_S,
+    SILENCE_S,
+    EngineContract,
+    all_slots,
+    many_sources,
+    misjudged,
+    outcomes,
+    until,
+)
+from tests.netns.frames import shapes, shapes6  # noqa: E402
+from tests.netns.kernel_hash import kernel_slots, read_vectors  # noqa: E402
+from tests.netns.segment import CLIENT, VIP, Member, Segment  # noqa: E402
 
 pytestmark = pytest.mark.root
+
+OPEN = Wish(ADDRESS, all_slots(SlotState.OPEN))
 
 
 class TestNftEngine(EngineContract):
     maker = "datapath.nft.engine:NftEngine"
+
+    # the hash
+
+    def test_the_kernel_gives_the_stored_vectors_again(self, segment: Segment) -> None:
+        vectors = read_vectors()
+        assert segment.client.service.call(kernel_slots, vectors) == vectors
+
+    @pytest.mark.parametrize("kind", list(HashKind))
+    def test_ipv6_goes_where_the_pure_hash_says(
+        self, segment: Segment, hosts: list[Member], kind: HashKind
+    ) -> None:
+        ip = IPv6Address("fd77::1")
+        address = replace(ADDRESS, ip=ip, prefixlen=64, mac=shared_mac(ip, 64), hash_kind=kind, slots=64)
+        wish = Wish(address, dict.fromkeys(range(1, 64, 2), SlotState.OPEN))
+        hosts[0].engine.call(actions.apply, [wish])
+        hosts[0].engine.call(actions.renew, LONG_LEASE_MS)
+        assert misjudged(segment, hosts[0], wish, shapes6(address)) == []
+
+    # leases
+
+    def test_a_renewal_that_is_sent_after_its_own_deadline_accepts_nothing(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        """What a daemon does that is stopped between computing a lease and telling the kernel."""
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(nft_actions.renew_late, 100, 150)
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+        host.engine.call(nft_actions.renew_late, 30_000, 0)
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    @pytest.mark.parametrize(
+        ("wall_ms", "timeout_ms"), [(60_000, 150), (150, 60_000)], ids=["the timeout", "the deadline"]
+    )
+    def test_either_end_of_a_lease_is_enough(
+        self, segment: Segment, hosts: list[Member], wall_ms: int, timeout_ms: int
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(nft_actions.write_term, wall_ms, timeout_ms)
+        assert outcomes(segment, many_sources(10), 0.1) == {"h1"}
+        time.sleep(0.25)
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+
+    # others on the same host
+
+    def test_a_flushed_ruleset_fails_closed_and_is_mended(self, segment: Segment, hosts: list[Member]) -> None:
+        for host in hosts[:2]:
+            host.engine.call(actions.apply, [OPEN] if host is hosts[0] else [Wish(ADDRESS)])
+            host.engine.call(actions.renew, LONG_LEASE_MS)
+            host.run("nft", "flush", "ruleset")
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+        answers = segment.client.engine.call(actions.send_datagrams, many_sources(10), VIP, 8080, SILENCE_S)
+        assert list(answers.values()) == [[]] * 10
+        for host in hosts[:2]:
+            changes = host.engine.call(actions.repair)
+            assert [(change.address, change.what) for change in changes] == [("VIP", "repaired")]
+            assert host.engine.call(actions.repair) == []
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            ("nft", "delete", "element", "netdev", "vipcast", "vips4", "{", VIP, "}"),
+            ("nft", "flush", "chain", "netdev", "vipcast", f"vip-{VIP}-open"),
+            ("nft", "insert", "rule", "netdev", "vipcast", f"vip-{VIP}-source", "accept"),
+            ("nft", "flush", "map", "netdev", "vipcast", f"vip-{VIP}-slots"),
+            ("nft", "add", "element", "arp", "vipcast", "addresses", "{", "10.77.0.1", "}"),
+            ("nft", "delete", "table", "arp", "vipcast"),
+            ("ip", "addr", "del", f"{VIP}/32", "dev", "lo"),
+            ("sysctl", "-qw", "net.ipv4.conf.eth0.drop_unicast_in_l2_multicast=0"),
+            ("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0"),
+            ("ip", "maddr", "del", ADDRESS.mac, "dev", "eth0"),
+        ],
+        ids=" ".join,
+    )
+    def test_what_others_break_is_mended_and_named(
+        self, segment: Segment, hosts: list[Member], damage: tuple[str, ...]
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.run(*damage)
+        changes = host.engine.call(actions.repair)
+        assert [change.what for change in changes] == ["repaired"]
+        assert host.engine.call(actions.repair) == []
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    def test_a_change_of_somebody_elses_rules_is_no_damage(self, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.run("nft", "add", "table", "inet", "somebody")
+        assert host.engine.call(actions.repair) == []
+        host.run("nft", "delete", "table", "inet", "somebody")
+
+    def test_other_tables_are_not_touched(self, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.run("nft", "add", "table", "netdev", "other")
+        host.run(
+            "nft", "add chain netdev other c { type filter hook ingress device eth0 priority 5; }; "
+            "add rule netdev other c tcp dport 1 counter"
+        )  # fmt: skip
+        host.run("nft", "add", "table", "arp", "other")
+        theirs = host.run("nft", "list", "table", "netdev", "other")
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.engine.call(actions.apply, [Wish(ADDRESS, {1: SlotState.OPEN})])
+        host.engine.call(actions.remove)
+        assert host.run("nft", "list", "table", "netdev", "other") == theirs
+        assert "vipcast" not in host.run("nft", "list", "ruleset")
+        for family in ("netdev", "arp"):
+            host.run("nft", "delete", "table", family, "other")
+
+    # ARP
+
+    def test_the_kernel_never_answers_for_a_shared_address(self, segment: Segment, hosts: list[Member]) -> None:
+        hosts[0].engine.call(actions.apply, [OPEN])
+        # even with everything set for an answer, the ARP belt holds
+        hosts[0].run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0", "net.ipv4.conf.eth0.arp_ignore=0")
+        assert segment.client.service.call(nft_actions.who_has, VIP, CLIENT, SILENCE_S) == []
+        assert segment.client.service.call(nft_actions.who_has, hosts[0].ip, CLIENT, PATIENCE_S) != []
+
+    def test_a_question_from_a_shared_address_carries_the_shared_mac(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        segment.client.service.call(actions.start_tap)
+        host.service.call(nft_actions.ask_from, VIP, "10.77.200.1")
+        # the setting alone is enough: the host asks with its own address
+        senders = nft_actions.arp_senders(segment.client.service.call(actions.stop_tap))
+        assert VIP not in senders
+        # without the setting the belt holds
+        host.run("sysctl", "-qw", "net.ipv4.conf.all.arp_announce=0", "net.ipv4.conf.eth0.arp_announce=0")
+        segment.client.service.call(actions.start_tap)
+        host.service.call(nft_actions.ask_from, VIP, "10.77.200.2")
+        host.service.call(nft_actions.ask_from, host.ip, "10.77.200.3")
+        time.sleep(0.2)
+        senders = nft_actions.arp_senders(segment.client.service.call(actions.stop_tap))
+        assert senders[VIP] == {ADDRESS.mac}
+        assert ADDRESS.mac not in senders[host.ip]
+
+    # size
+
+    def test_thousands_of_slots_are_one_transaction(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        address = replace(ADDRESS, slots=4096)
+        everything = Wish(address, dict.fromkeys(range(4096), SlotState.OPEN))
+        nothing = Wish(address)
+        for wish in (everything, nothing, everything):
+            before = host.engine.call(nft_actions.generation)
+            host.engine.call(actions.apply, [wish])
+            # the first one takes two: it makes the tables, then fills them
+            assert host.engine.call(nft_actions.generation) - before <= 2
+            assert host.engine.call(actions.state) == [wish]
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert outcomes(segment, many_sources(20), PATIENCE_S) == {"h1"}
+
+    def test_a_hundred_addresses_live_side_by_side(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        others = [
+            Wish(replace(ADDRESS, resource=f"ip{n}", ip=ADDRESS.ip + n, seed=n), {0: SlotState.OPEN})
+            for n in range(1, 101)
+        ]
+        segment.client.engine.send(actions.connect_all, many_sources(200), VIP, 8080, PATIENCE_S)
+        changes = host.engine.call(actions.apply, [OPEN, *others])
+        assert {attempt.outcome for attempt in segment.client.engine.receive()} == {"h1"}  # type: ignore[attr-defined]
+        assert len([change for change in changes if change.what == "added"]) == 100
+        assert len(host.engine.call(actions.state)) == 101
+        host.engine.call(actions.apply, [OPEN])
+        assert host.engine.call(actions.state) == [OPEN]
+
+    # counters
+
+    def test_counters_tell_what_became_of_each_packet(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        address = replace(ADDRESS, hash_kind=HashKind.SOURCEIP_SOURCEPORT, slots=2)
+        by_name = {shape.name: shape for shape in shapes(address)}
+        host.engine.call(actions.apply, [Wish(address, {0: SlotState.OPEN})])
+        segment.client.service.call(actions.send_frames, by_name["UDP"].frames)
+        segment.client.service.call(actions.send_frames, by_name["TCP without ports"].frames[:3])
+        segment.client.service.call(actions.send_frames, by_name["TCP of one byte"].frames[:1])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        segment.client.service.call(actions.send_frames, by_name["UDP"].frames)
+        total = len(by_name["UDP"].packets)
+        sent = 2 * total + 3 + 1
+        until(lambda: sum(c.packets for c in host.engine.call(actions.counters) if c.slot is None), sent)
+        found = {c.verdict: c.packets for c in host.engine.call(actions.counters) if c.slot is None}
+        offered = {c.slot: c.packets for c in host.engine.call(actions.counters) if c.slot is not None}
+        assert sum(found.values()) == sent
+        assert found["accepted"] > 0
+        assert found["unparsable"] == 1
+        assert offered[0] == found["accepted"] + found["expired"]
+
+    # restarts
+
+    def test_a_former_process_rules_are_replaced_without_a_gap(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.restart_engine()
+        host.engine.call(actions.start_engine, self.maker, str(tmp_path / host.name))
+        segment.client.engine.send(actions.connect_all, many_sources(500), VIP, 8080, PATIENCE_S)
+        # no renewal by the new process: the lease of the old one is carried over
+        host.engine.call(actions.apply, [OPEN])
+        assert {attempt.outcome for attempt in segment.client.engine.receive()} == {"h1"}  # type: ignore[attr-defined]
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    def test_a_new_process_starts_closed_for_what_is_not_wanted_any_more(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.restart_engine()
+        host.engine.call(actions.start_engine, self.maker, str(tmp_path / host.name))
+        host.engine.call(actions.apply, [])
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+        assert host.engine.call(actions.state) == []
+
+    # refusals
+
+    def test_an_ordinary_address_is_not_shared_by_mistake(self, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.run("ip", "addr", "add", f"{VIP}/16", "dev", "eth0")
+        try:
+            with pytest.raises(DatapathError, match=f"ip address del {VIP}/16 dev eth0"):
+                host.engine.call(actions.apply, [OPEN])
+        finally:
+            host.run("ip", "addr", "del", f"{VIP}/16", "dev", "eth0")
+
+    def test_an_interface_that_vanishes_is_named_and_comes_back(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        host.run("ip", "link", "add", "vc0", "type", "veth", "peer", "name", "vc1")
+        wish = Wish(replace(ADDRESS, interface="vc0"), all_slots(SlotState.OPEN))
+        host.engine.call(actions.apply, [wish])
+        host.run("ip", "link", "del", "vc0")
+        with pytest.raises(DatapathError, match="vc0"):
+            host.engine.call(actions.repair)
+        host.run("ip", "link", "add", "vc0", "type", "veth", "peer", "name", "vc1")
+        assert {change.what for change in host.engine.call(actions.repair)} == {"repaired"}
+        assert 'device "vc0"' in host.run("nft", "list", "chain", "netdev", "vipcast", "in-vc0")
+        host.engine.call(actions.apply, [])
+        host.run("ip", "link", "del", "vc0")
