@@ -55,6 +55,10 @@ class EventHub:
         self._subscribers_max = subscribers_max
         self._subscriptions: set[Subscription] = set()
 
+    @property
+    def listeners(self) -> int:
+        return len(self._subscriptions)
+
     def publish(self, event: Event) -> None:
         """Tell everyone.  Returns at once, whatever the listeners do."""
         for subscription in tuple(self._subscriptions):
