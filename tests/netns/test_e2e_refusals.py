@@ -46,7 +46,7 @@ def state_of(lab: Lab, name: str = "a1") -> dict[str, object]:
 def refused_datagrams(lab: Lab, name: str) -> int:
     status = Status.of(lab[name])
     assert status is not None
-    return sum(link["refused"] for link in status.document["links"])
+    return sum(status.document["refusals"].values())
 
 
 def answers_clients(lab: Lab) -> bool:
@@ -55,10 +55,14 @@ def answers_clients(lab: Lab) -> bool:
 
 
 def heartbeats(lab: Lab, count: int) -> list[bytes]:
-    """Datagrams of the cluster, as they went over the wire."""
+    """Datagrams of the cluster, as they went over the wire.
+
+    Without their UDP checksums, which a virtual cable leaves to be computed: the kernel must not be the one that
+    refuses them when they come again.
+    """
     with lab.capture(f"udp port {PORT}", ["a1"]) as capture:
         wait_until(lambda: capture.poll() is not None and len(capture.packets) >= count, 20, f"{count} datagrams")
-    return [packet.frame for packet in capture.packets]
+    return [packet.frame[:40] + b"\0\0" + packet.frame[42:] for packet in capture.packets]
 
 
 def test_replayed_datagrams_change_nothing_and_are_counted(lab: Lab) -> None:
@@ -77,7 +81,6 @@ def test_a_datagram_with_one_changed_bit_changes_nothing_and_is_counted(lab: Lab
     for frame in heartbeats(lab, 20):
         changed = bytearray(frame)
         changed[position] ^= 1
-        changed[40:42] = b"\0\0"  # no UDP checksum: the kernel must not be the one that refuses it
         forged.append(bytes(changed))
     send_frames(lab.gw, forged)
     wait_until(lambda: refused_datagrams(lab, "a1") > refused, 10, "the forgeries counted as refused")
