@@ -20,7 +20,8 @@ pytestmark = pytest.mark.root
 ADMIN = "a2"
 CREATE = (
     "vipcast resource create VIP ocf:heartbeat:IPaddr2 ip=192.168.110.120 cidr_netmask=24 op monitor interval=10s",
-    "vipcast resource create webserver ocf:heartbeat:apache configfile=/etc/apache2/apache2.conf op monitor interval=10s",
+    "vipcast resource create webserver ocf:heartbeat:apache configfile=/etc/apache2/apache2.conf"
+    " op monitor interval=10s",
 )
 COLOCATE = "vipcast constraint colocation add webserver with VIP INFINITY"
 ORDER = "vipcast constraint order VIP then webserver"
@@ -143,9 +144,9 @@ def test_every_host_sees_a_request_and_the_predicted_one_answers(transcript: Tra
     lab.gw.run("ip", "route", "replace", "local", "10.70.0.0/16", "dev", "lo").check()
     said = lab[ADMIN].vipcast(f"who {client.address} VIP --json").check().stdout
     predicted = re.findall(r'"answers": ?"(a\d)"', said)
-    with lab.capture(f"tcp and host {ADDRESS} and host {client.address}") as capture:
-        with Traffic(lab.gw, ADDRESS) as traffic:
-            (attempt,) = traffic.once([client])
+    capture = lab.capture(f"tcp and host {ADDRESS} and host {client.address}")
+    with capture, Traffic(lab.gw, ADDRESS) as traffic:
+        (attempt,) = traffic.once([client])
     segments = capture.segments()
     assert {packet.host for packet, _ in segments if not packet.outgoing} == set(lab.names)
     assert [attempt.answer] == predicted

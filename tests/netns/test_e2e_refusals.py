@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -68,8 +69,10 @@ def heartbeats(lab: Lab, count: int) -> list[bytes]:
 def test_replayed_datagrams_change_nothing_and_are_counted(lab: Lab) -> None:
     before, refused = state_of(lab), refused_datagrams(lab, "a1")
     frames = heartbeats(lab, 60)
+    own = socket.inet_aton(lab.address("a1"))
+    foreign = [frame for frame in frames if frame[26:30] != own]  # its kernel drops what bears its own address
     send_frames(lab.gw, frames * 3)
-    wait_until(lambda: refused_datagrams(lab, "a1") >= refused + len(frames), 10, "the replays counted as refused")
+    wait_until(lambda: refused_datagrams(lab, "a1") >= refused + len(foreign), 10, "the replays counted as refused")
     assert state_of(lab) == before
     assert answers_clients(lab)
 
