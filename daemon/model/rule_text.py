@@ -1,11 +1,11 @@
 """The language in which pcs takes rules: `#uname eq a1 and (pingd gt 1 or not_defined pingd)`.
 
-rule       = part { ("and" | "or") part }      one kind of joint at a level
+rule       = part { ("and" | "or") part }      from the left: `a or b and c` is `(a or b) and c`, as pcs has it
 part       = "(" rule ")" | test | date
 test       = ("defined" | "not_defined") ATTRIBUTE
            | ATTRIBUTE ("lt" | "gt" | "lte" | "gte" | "eq" | "ne") [TYPE] VALUE
 TYPE       = "string" | "integer" | "number" | "version"
-date       = "date" ("gt" | "lt") TIME | "date" "in_range" [TIME] "to" TIME
+date       = "date" ("gt" | "lt") TIME | "date" "in_range" TIME "to" TIME
            | "date" "in_range" TIME "to" "duration" NAME=VALUE …
            | "date-spec" NAME=VALUE …
 """
@@ -13,6 +13,7 @@ date       = "date" ("gt" | "lt") TIME | "date" "in_range" [TIME] "to" TIME
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from daemon.model.configuration import Expression, Rule
 from daemon.model.findings import Refused, error
@@ -28,6 +29,14 @@ _WORDS_MAX = 512
 _DEPTH_MAX = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Joint:
+    """Parts joined by one word; a part is a test (an expression that has no id yet) or another joint."""
+
+    word: str
+    parts: tuple[_Joint | Expression, ...]
+
+
 def parse_rule(words: Sequence[str], rule_id: str, taken: set[str]) -> Rule:
     """The rule that `words` say, with ids made from `rule_id` and added to `taken`; raises `Refused`.
 
@@ -36,22 +45,55 @@ def parse_rule(words: Sequence[str], rule_id: str, taken: set[str]) -> Rule:
     split = [piece for word in words for piece in word.replace("(", " ( ").replace(")", " ) ").split()]
     if len(split) > _WORDS_MAX:
         raise _invalid(split[:8], f"it has more than {_WORDS_MAX} words")
-    parser = _Parser(split, taken)
-    rule = parser.rule(rule_id, depth=0)
+    parser = _Parser(split)
+    said = parser.rule(depth=0)
     if not parser.at_end():
         raise _invalid(split, f"'{parser.peek()}' is not expected there")
-    return rule
+    return _named(said if isinstance(said, _Joint) else _Joint("and", (said,)), rule_id, taken)
 
 
 def _invalid(words: Sequence[str], why: str) -> Refused:
     return Refused(error("bad-rule", "rule", f"'{' '.join(words)}' is not a valid rule expression: {why}"))
 
 
+def _joined(word: str, left: _Joint | Expression, right: _Joint | Expression) -> _Joint:
+    """Neighbours that are joined by the same word become one joint."""
+    parts: list[_Joint | Expression] = []
+    for side in (left, right):
+        parts.extend(side.parts if isinstance(side, _Joint) and side.word == word else (side,))
+    return _Joint(word, tuple(parts))
+
+
+def _named(joint: _Joint, rule_id: str, taken: set[str]) -> Rule:
+    """The rule of a joint, with ids in the order of the document."""
+    made: list[Expression] = []
+    for part in joint.parts:
+        if isinstance(part, _Joint):
+            own = _new_id(f"{rule_id}-rule", taken)
+            # pcs gives inner rules this score, which nobody reads.
+            inner = _named(part, own, taken).model_copy(update={"score": "0"})
+            made.append(Expression(kind="rule", id=own, rule=inner))
+            continue
+        own = _new_id(f"{rule_id}-expr", taken)
+        given: dict[str, object] = {"id": own}
+        if part.duration:
+            given["duration"] = {"id": _new_id(f"{own}-duration", taken), **part.duration}
+        if part.spec:
+            given["spec"] = {"id": _new_id(f"{own}-datespec", taken), **part.spec}
+        made.append(part.model_copy(update=given))
+    return Rule(id=rule_id, boolean_op="or" if joint.word == "or" else "and", expressions=tuple(made))
+
+
+def _new_id(wanted: str, taken: set[str]) -> str:
+    own = unique_id(wanted, taken)
+    taken.add(own)
+    return own
+
+
 class _Parser:
-    def __init__(self, words: Sequence[str], taken: set[str]) -> None:
+    def __init__(self, words: Sequence[str]) -> None:
         self.words = words
         self.place = 0
-        self.taken = taken
 
     def at_end(self) -> bool:
         return self.place >= len(self.words)
@@ -65,33 +107,32 @@ class _Parser:
         self.place += 1
         return self.words[self.place - 1]
 
-    def rule(self, rule_id: str, depth: int) -> Rule:
+    def rule(self, depth: int) -> _Joint | Expression:
         if depth > _DEPTH_MAX:
             raise _invalid(self.words, f"parentheses are nested more than {_DEPTH_MAX} deep")
-        parts = [self.part(rule_id, depth)]
-        joint = self.peek() if self.peek() in _JOINTS else "and"
+        said = self.part(depth)
+        alternations = 0
         while self.peek() in _JOINTS:
-            if self.next("a joint") != joint:
-                raise _invalid(self.words, "it mixes 'and' and 'or' without parentheses")
-            parts.append(self.part(rule_id, depth))
-        return Rule(id=rule_id, boolean_op="or" if joint == "or" else "and", expressions=tuple(parts))
+            word = self.next("a joint")
+            alternations += isinstance(said, _Joint) and said.word != word
+            if alternations > _DEPTH_MAX:  # each is one more rule around the others
+                raise _invalid(self.words, f"it changes between 'and' and 'or' more than {_DEPTH_MAX} times")
+            said = _joined(word, said, self.part(depth))
+        return said
 
-    def part(self, rule_id: str, depth: int) -> Expression:
+    def part(self, depth: int) -> _Joint | Expression:
         word = self.next("an expression")
         if word == "(":
-            own = self._id(f"{rule_id}-rule")
-            inner = self.rule(own, depth + 1)
+            inner = self.rule(depth + 1)
             if self.next("')'") != ")":
                 raise _invalid(self.words, "')' is missing")
-            return Expression(kind="rule", id=inner.id, rule=inner)
-        own = self._id(f"{rule_id}-expr")
+            return inner
         if word in {"defined", "not_defined"}:
-            return Expression(kind="attribute", id=own, attribute=self.next("an attribute"), operation=word)
+            return Expression(kind="attribute", id="", attribute=self.next("an attribute"), operation=word)
         if word == "date":
-            return self.date(own)
+            return self.date()
         if word == "date-spec":
-            spec = {"id": self._id(f"{own}-datespec"), **self.pairs()}
-            return Expression(kind="date", id=own, operation="date_spec", spec=spec)
+            return Expression(kind="date", id="", operation="date_spec", spec=self.pairs())
         operation = self.next("a comparison")
         if operation not in _COMPARISONS or word in _JOINTS | {")"}:
             raise _invalid(self.words, f"'{word} {operation}' is no test, use eq, ne, lt, gt, lte, gte, defined …")
@@ -100,25 +141,24 @@ class _Parser:
         if value in _TYPES and not self.at_end() and self.peek() not in _JOINTS | {")"}:
             value_type, value = value, self.next("a value")
         return Expression(
-            kind="attribute", id=own, attribute=word, operation=operation, value=value, value_type=value_type
+            kind="attribute", id="", attribute=word, operation=operation, value=value, value_type=value_type
         )
 
-    def date(self, own: str) -> Expression:
+    def date(self) -> Expression:
         operation = self.next("gt, lt or in_range")
         if operation == "gt":
-            return Expression(kind="date", id=own, operation="gt", start=self.next("a time"))
+            return Expression(kind="date", id="", operation="gt", start=self.next("a time"))
         if operation == "lt":
-            return Expression(kind="date", id=own, operation="lt", end=self.next("a time"))
+            return Expression(kind="date", id="", operation="lt", end=self.next("a time"))
         if operation != "in_range":
             raise _invalid(self.words, f"'date {operation}' is no test, use date gt, date lt or date in_range")
-        start = "" if self.peek() == "to" else self.next("a time")
-        if self.next("'to'") != "to":
-            raise _invalid(self.words, "'to' is missing in the range")
+        start = self.next("a time")
+        if start == "to" or self.next("'to'") != "to":
+            raise _invalid(self.words, "a range is said as 'date in_range TIME to TIME'")
         if self.peek() == "duration":
             self.next("'duration'")
-            duration = {"id": self._id(f"{own}-duration"), **self.pairs()}
-            return Expression(kind="date", id=own, operation="in_range", start=start, duration=duration)
-        return Expression(kind="date", id=own, operation="in_range", start=start, end=self.next("a time"))
+            return Expression(kind="date", id="", operation="in_range", start=start, duration=self.pairs())
+        return Expression(kind="date", id="", operation="in_range", start=start, end=self.next("a time"))
 
     def pairs(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -130,8 +170,3 @@ class _Parser:
         if not found:
             raise _invalid(self.words, "a pair such as hours=9-17 is missing")
         return found
-
-    def _id(self, wanted: str) -> str:
-        own = unique_id(wanted, self.taken)
-        self.taken.add(own)
-        return own

@@ -295,6 +295,15 @@ SCENARIOS: dict[str, list[Step]] = {
             ),
         ),
         (
+            "constraint location Beta rule "
+            "a eq 1 or b eq 2 and c eq string 3 and d gt 4 or ( defined e or defined f )",
+            edit(
+                location.add_location_rule,
+                resource="Beta",
+                expression=["a eq 1 or b eq 2 and c eq string 3 and d gt 4 or (defined e or defined f)"],
+            ),
+        ),
+        (
             "constraint location Beta rule date in_range 2026-01-01 to duration months=3",
             edit(
                 location.add_location_rule,
@@ -442,7 +451,7 @@ def test_an_order_is_announced_in_the_words_of_pcs(tmp_path: Path) -> None:
         ("VIP then webserver", {}),
         (
             "stop VIP then webserver kind=Optional",
-            {"first_action": "stop", "then_action": "stop", "options": {"kind": "Optional"}},
+            {"first_action": "stop", "options": {"kind": "Optional"}},
         ),
         (
             "webserver then promote VIP id=x score=0",

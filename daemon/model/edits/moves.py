@@ -28,8 +28,8 @@ def ban(
     require_node(configuration, node, force=force)
     own = sanitized(f"cli-ban-{resource}-on-{node}")
     made = _constraint(own, "ban", f"{resource}-on-{node}", resource, node, "-INFINITY", role, until)
-    kept = (one for one in configuration.constraints if one.id != own)
-    return settled(configuration, configuration.model_copy(update={"constraints": (*kept, made)}))
+    listed = {one.id: one for one in configuration.constraints} | {own: made}
+    return settled(configuration, configuration.model_copy(update={"constraints": tuple(listed.values())}))
 
 
 def move(
