@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daemon.scheduler.cluster import Cluster
-from daemon.scheduler.graph import Graph, Op
+from daemon.scheduler.graph import DONE, Graph, Op
 from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
 
 DOWN = {Role.PROMOTED: Role.UNPROMOTED, Role.UNPROMOTED: Role.STOPPED, Role.STARTED: Role.STOPPED}
@@ -55,16 +55,10 @@ class ActionBuilder:
         self._pseudo(clone, "stop", optional=not stopping, runnable=True)
         self._pseudo(clone, "stopped", optional=not stopping, runnable=True)
         if clone.promotable:
-            demoting = any(op.due for i in instances for op in self.graph.of(i, "demote"))
-            promoting = any(op.due for i in instances for op in self.graph.of(i, "promote"))
-            for task, needed in (("demote", demoting), ("promote", promoting)):
+            for task in ("demote", "promote"):
+                needed = any(not op.optional for i in instances for op in self.graph.of(i, task))
                 self._pseudo(clone, task, optional=not needed, runnable=True)
-                self._pseudo(
-                    clone, f"{task}d" if task == "promote" else "demoted", optional=not needed, runnable=True
-                )
-            self.graph.op(clone, "promoted", None).runnable = promoting or any(
-                i.role == Role.PROMOTED for i in instances
-            )
+                self._pseudo(clone, DONE[task], optional=not needed, runnable=True)
 
     # ---- one instance
 

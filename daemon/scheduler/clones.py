@@ -10,7 +10,8 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
 from daemon.model.configuration import INFINITY
-from daemon.scheduler import slots
+from daemon.scheduler import promotion, slots
+from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.colocation import apply_to_scores, has_influence, intersect, this_with, with_this
 from daemon.scheduler.scores import ban
 from daemon.scheduler.units import (
@@ -33,8 +34,6 @@ def assign_clone(placement: Placement, clone: CloneUnit, prefer: str | None, fin
         return
     clone.assigning = True
     if clone.promotable:
-        from daemon.scheduler import promotion
-
         promotion.add_promotion_scores(placement, clone)
     for colocation in this_with(clone):
         placement.assign(colocation.primary, prefer, final)
@@ -43,12 +42,10 @@ def assign_clone(placement: Placement, clone: CloneUnit, prefer: str | None, fin
     if clone.address is not None:
         slots.assign_slots(placement, clone)
     else:
-        clone.copies.sort(key=cmp_to_key(lambda a, b: _compare(placement, clone, a, b)))
+        clone.copies.sort(key=cmp_to_key(lambda a, b: compare(placement, clone, a, b)))
         _assign_copies(placement, clone)
         if clone.promotable:
-            from daemon.scheduler import promotion
-
-            promotion.set_roles(placement, clone)
+                promotion.set_roles(placement, clone)
     clone.assigning = clone.provisional = False
 
 
@@ -59,12 +56,12 @@ def number_of(copy: Unit) -> int:
     return int(copy.id.rpartition(":")[2])
 
 
-def _compare(
+def compare(
     placement: Placement, clone: CloneUnit, left: Instance | GroupUnit, right: Instance | GroupUnit
 ) -> int:
     """Negative if `left` shall choose first: what runs well keeps its place, what is free takes what is left."""
     cluster = placement.cluster
-    places = _places(cluster, left), _places(cluster, right)
+    places = hosts_running(left), hosts_running(right)
     if places[0] and places[1] and len(places[0]) != len(places[1]):
         return len(places[0]) - len(places[1])
     homes = _home(left, places[0]), _home(right, places[1])
@@ -89,10 +86,6 @@ def _compare(
         return 1 if failed[0] else -1
     pull = _pull(placement, right, there) - _pull(placement, left, here)
     return pull or number_of(left) - number_of(right)
-
-
-def _places(cluster: object, copy: Instance | GroupUnit) -> list[str]:
-    return hosts_running(copy)
 
 
 def _home(copy: Instance | GroupUnit, places: list[str]) -> tuple[str | None, bool]:
@@ -158,10 +151,7 @@ def _ban_everywhere(placement: Placement, copy: Unit) -> None:
         _ban_everywhere(placement, child)
 
 
-def _preferred(cluster: object, clone: CloneUnit, copy: Instance | GroupUnit, optimal: int) -> str | None:
-    from daemon.scheduler.cluster import Cluster
-
-    assert isinstance(cluster, Cluster)
+def _preferred(cluster: Cluster, clone: CloneUnit, copy: Instance | GroupUnit, optimal: int) -> str | None:
     places = hosts_running(copy)
     if not places or (isinstance(copy, Instance) and copy.failed):
         return None
@@ -252,12 +242,10 @@ def _may_host(placement: Placement, clone: CloneUnit, copy: Unit, host: str) -> 
 def colocate_with_clone(placement: Placement, dependent: Unit, primary: CloneUnit, colocation: Colocation) -> None:
     if primary.provisional:
         return
-    if primary.promotable and colocation.primary_role != Role.UNKNOWN:
-        from daemon.scheduler import promotion
-
+    if primary.promotable and colocation.primary_role != Role.UNKNOWN and dependent.provisional:
         promotion.colocate_with_role(placement, dependent, primary, colocation)
         return
-    if _interleaved(colocation, primary):
+    if interleaved(colocation, primary):
         partner = compatible(placement, dependent, primary, current=False)
         if partner is not None:
             if isinstance(partner, GroupUnit | Instance):
@@ -293,7 +281,7 @@ def active_hosts(clone: CloneUnit) -> set[str]:
     return found
 
 
-def _interleaved(colocation: Colocation, primary: CloneUnit) -> bool:
+def interleaved(colocation: Colocation, primary: CloneUnit) -> bool:
     dependent = colocation.dependent
     if not isinstance(dependent, CloneUnit) or not dependent.interleave or primary.address is not None:
         return False

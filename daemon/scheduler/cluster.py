@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from daemon.model.configuration import AttributeSet
 from daemon.model.values import BadValue, parse_boolean, parse_duration_ms
 from daemon.scheduler.rules import Facts, holds
-from daemon.scheduler.units import Colocation, Host, Instance, Unit
+from daemon.scheduler.units import Colocation, Host, Instance, Role, Unit
 from daemon.scheduler.view import View
 
 
@@ -106,6 +106,17 @@ class Options:
         )
 
 
+@dataclass(frozen=True)
+class Preference:
+    """A location that has been worked out: what it adds to a unit's score on each host that it speaks of."""
+
+    id: str
+    unit: Unit
+    scores: dict[str, int]
+    role: Role = Role.UNKNOWN
+    discovery: str = "always"
+
+
 @dataclass(eq=False)
 class Cluster:
     view: View
@@ -119,6 +130,7 @@ class Cluster:
     findings: list[str] = field(default_factory=list)
     fence: dict[str, str] = field(default_factory=dict)
     """host → why it has to be fenced"""
+    preferences: list[Preference] = field(default_factory=list)
     have_fencing: bool = False
     """some fencing device is configured"""
     quorate: bool = True

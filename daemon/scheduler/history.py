@@ -55,6 +55,7 @@ class _Reading:
 def _resource(cluster: Cluster, host: Host, name: str, results: Iterable[OperationView]) -> None:
     instance = find(cluster, host, name)
     reading = _Reading(host, instance)
+    instance.known_as = instance.known_as or name
     before = instance.role
     instance.role = Role.UNKNOWN
     for result in results:

@@ -259,7 +259,11 @@ class Orderings:
         self.add(clone, "stop", clone, "stopped", BLOCKS)
         if clone.promotable:
             self.add(clone, "demoted", clone, "stop", ORDERED)
-            self.add(clone, "running", clone, "promote", BLOCKS)
+            self.add(clone, "running", clone, "promote", BLOCKS | ORDERED)
+            self.add(clone, "stopped", clone, "promote", ORDERED)
+            self.add(clone, "demoted", clone, "start", ORDERED)
+            self.add(clone, "demoted", clone, "promote", ORDERED)
+            self.add(clone, "demote", clone, "demoted", ORDERED)
         copies = sorted(clone.copies, key=lambda c: int(c.id.rpartition(":")[2])) if clone.ordered else clone.copies
         for position, copy in enumerate(copies):
             self._internal(copy)
@@ -272,6 +276,7 @@ class Orderings:
                     self.add(copy, "start", later, "start", ORDERED)
                     self.add(later, "stop", copy, "stop", ORDERED)
             if clone.promotable:
+                self.add(copy, "demote", copy, "promote", ORDERED)
                 self.add(clone, "promote", copy, "promote", ORDERED)
                 self.add(copy, "promote", clone, "promoted", ORDERED)
                 self.add(clone, "demote", copy, "demote", ORDERED)

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from daemon.model.configuration import INFINITY, Location, Rule
-from daemon.scheduler.cluster import Cluster, merged
+from daemon.scheduler.cluster import Cluster, Preference, merged
 from daemon.scheduler.failures import threshold_reached
 from daemon.scheduler.rules import Facts, holds
 from daemon.scheduler.scores import ban, prefer, score_of
 from daemon.scheduler.units import GroupUnit, Instance, Role, Unit
 from daemon.scheduler.unpack import ROLES
-
-
-@dataclass(frozen=True)
-class Preference:
-    """A location that has been worked out: what it adds to a unit's score on each host that it speaks of."""
-
-    id: str
-    unit: Unit
-    scores: dict[str, int]
-    role: Role = Role.UNKNOWN
-    discovery: str = "always"
-    members: dict[str, int] = field(default_factory=dict)
 
 
 def resolve(cluster: Cluster, reference: str | None) -> Unit | None:
@@ -182,6 +170,7 @@ _LEVELS = {"always": 0, "never": 1, "exclusive": 2}
 
 def apply_node_criteria(cluster: Cluster, preferences: list[Preference]) -> None:
     """Locations first, then stickiness, then what has failed too often, then exclusive discovery."""
+    cluster.preferences = preferences
     for preference in preferences:
         apply(preference, preference.unit)
     for instance in cluster.instances():

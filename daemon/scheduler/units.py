@@ -100,6 +100,8 @@ class Unit:
     discovery: dict[str, str] = field(default_factory=dict)
     """host → resource-discovery of a location: always, never, exclusive"""
     next_role: Role = Role.UNKNOWN
+    rating: int = 0
+    """of a promotable clone's instance: who is promoted first"""
     origins: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     """host → what its score is made of, for the reasons"""
 
@@ -132,6 +134,8 @@ class Instance(Unit):
     config: Primitive | None = None
     """None for an orphan: it runs, but is configured no more"""
     agent: str = ""
+    known_as: str = ""
+    """its name in the results of operations"""
     name: str = ""
     """as users and results name it"""
     role: Role = Role.UNKNOWN
@@ -214,6 +218,7 @@ class CloneUnit(Unit):
     clone_min: int = 0
     promoted_max: int = 1
     promoted_node_max: int = 1
+    promotion_added: bool = False
     address: str | None = None
     """the primitive's id if this is a slot-driven address: its copies are slots, not processes"""
     counts: dict[str, int] = field(default_factory=dict)
