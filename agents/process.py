@@ -118,7 +118,14 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: fl
         raise
     out.close_write_end()
     err.close_write_end()
-    exited = _exit_of(child.pid)
+    try:
+        exited = _exit_of(child.pid)
+    except OSError:  # no descriptors left: what cannot be watched must not run
+        _signal_group(child.pid, signal.SIGKILL)
+        child.wait()
+        out.finish()
+        err.finish()
+        raise
     timed_out = False
     try:
         try:

@@ -14,10 +14,11 @@ from collections import OrderedDict
 
 PIECE_BYTES_MAX = 1_200
 """payload of one datagram; with seal, UDP and IPv4 headers it stays below an Ethernet MTU of 1,500"""
-MESSAGE_BYTES_MAX = 1 << 22
+MESSAGE_BYTES_MAX = 5 << 20
+"""a proposal of messages.BODY_BYTES_MAX, and what surrounds it"""
 AGE_MAX_NS = 2_000_000_000
 PENDING_MAX = 8
-PENDING_BYTES_MAX = 1 << 23
+PENDING_BYTES_MAX = 10 << 20
 
 _HEADER = struct.Struct("!IHH")
 _PART_BYTES_MAX = PIECE_BYTES_MAX - _HEADER.size

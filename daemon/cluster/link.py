@@ -25,10 +25,10 @@ from asyncio_dgram.aio import DatagramStream
 
 log = logging.getLogger(__name__)
 
-RECEIVE_BUFFER_BYTES = 4 << 20
+BUFFER_BYTES = 8 << 20
 WATCH_INTERVAL_S = 1.0
 
-_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python has no names for them
 _IP_MULTICAST_ALL = 49  # linux/in.h
 _PRIORITY_INTERACTIVE = 6  # TC_PRIO_INTERACTIVE, linux/pkt_sched.h
 _TOS_CS6 = 0xC0  # network control, RFC 4594 §3.1
@@ -173,14 +173,20 @@ def open_socket(interface: str, index: int, group: str, port: int) -> socket.soc
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _TOS_CS6)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _PRIORITY_INTERACTIVE)
-        try:
-            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
-        except PermissionError:  # without CAP_NET_ADMIN: as much as net.core.rmem_max allows
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        # A long message leaves as thousands of datagrams at once, and arrives so.
+        _enlarge(opened, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+        _enlarge(opened, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
     except OSError:
         opened.close()
         raise
     return opened
+
+
+def _enlarge(opened: socket.socket, forced: int, allowed: int) -> None:
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
+    except PermissionError:  # without CAP_NET_ADMIN: as much as net.core.rmem_max and wmem_max allow
+        opened.setsockopt(socket.SOL_SOCKET, allowed, BUFFER_BYTES)
 
 
 def _index_of(interface: str) -> int:

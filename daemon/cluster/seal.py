@@ -203,15 +203,14 @@ class Opener:
             return Refused(Reason.VERSION)
         header = datagram[: _FIXED.size + length]
         name = header[_FIXED.size :]
-        claimed = name.decode("ascii", "replace")
         # Compared in constant time, so that a tag cannot be guessed byte by byte.
         if not _same(_tag_of(self._header_tag, header), datagram[len(header) : body]):
-            return Refused(Reason.WRONG_KEY, claimed)
+            return Refused(Reason.WRONG_KEY, _readable(name))
         if self._own is not None and name == self._own[0]:
-            return Refused(Reason.OWN if salt == self._own[1] else Reason.NAMESAKE, claimed)
+            return Refused(Reason.OWN if salt == self._own[1] else Reason.NAMESAKE, _readable(name))
         member = self._members.get(name)
         if member is None:
-            return Refused(Reason.STRANGER, claimed)
+            return Refused(Reason.STRANGER, _readable(name))
         session = self._sessions.get(member)
         floor = max(self._floors.get(member, 0), session.incarnation if session else 0)
         if incarnation < floor:
@@ -242,6 +241,11 @@ class Opener:
             algorithm=Algorithm(algorithm),
         )
         return _Session(incarnation, salt, algorithm, cipher)
+
+
+def _readable(name: bytes) -> str:
+    """An unproven name, fit for a log: a stranger chose its bytes."""
+    return "".join(chr(byte) if 0x21 <= byte <= 0x7E else "?" for byte in name)
 
 
 def _checked_name(name: str) -> bytes:

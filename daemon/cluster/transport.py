@@ -27,6 +27,8 @@ from daemon.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "chacha20-poly1305": Algorithm.CHACHA20_POLY1305}
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -82,8 +84,6 @@ class Transport:
         members: Collection[str],
         on_message: Callable[[str, Message], None],
         clock: Callable[[], int],
-        *,
-        algorithm: Algorithm = Algorithm.AES_256_GCM,
     ) -> Transport:
         """Open every link.  Raises OSError if a port is taken or privileges are missing.
 
@@ -96,7 +96,7 @@ class Transport:
             key=key,
             incarnation=incarnation,
             salt=os.urandom(SALT_BYTES),
-            algorithm=algorithm,
+            algorithm=_ALGORITHMS[settings.cluster.cipher],
             on_message=on_message,
             clock=clock,
         )

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pytest
 
 from daemon.cluster.clock import boot_ns
-from daemon.cluster.messages import Append, Heartbeat, Message, Proposal, Propose, Reject
+from daemon.cluster.messages import BODY_BYTES_MAX, Append, Heartbeat, Message, Proposal, Propose, Reject
 from daemon.cluster.seal import Sealer
 from daemon.cluster.timers import Timers
 from daemon.cluster.transport import Statistics, Transport
@@ -31,6 +31,7 @@ from tests.lab.namespaces import CLONE_NEWNET, setns
 pytestmark = pytest.mark.root
 
 T = TypeVar("T")
+Cipher = Literal["aes-256-gcm", "chacha20-poly1305"]
 
 KEY = bytes(range(32))
 GROUP, PORT = "239.192.110.1", 5405
@@ -143,11 +144,11 @@ class Station:
         self._loop.call_soon_threadsafe(run)
         return outcome.result(PATIENCE_S)
 
-    def open(self, incarnation: int, key: bytes = KEY) -> None:
+    def open(self, incarnation: int, key: bytes = KEY, cipher: Cipher = "aes-256-gcm") -> None:
         links = tuple(Link(interface=f"eth{link}", group=GROUP, port=PORT) for link in range(self.links))
         settings = Settings(
             file=Path("/nowhere"),
-            cluster=Cluster(name="demo", nodes=MEMBERS),
+            cluster=Cluster(name="demo", nodes=MEMBERS, cipher=cipher),
             node=Node(name=self.name),
             links=links,
             timers=Timers(),
@@ -290,6 +291,45 @@ def test_long_messages_arrive_whole_and_in_datagrams_that_fit_the_link(segment: 
     other.send("a1", log)
     until(lambda: one.heard)
     assert one.heard == [("a2", log)]
+
+
+def test_a_proposal_of_the_greatest_size_arrives(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+    whole = Propose(1, [Proposal(1, bytes(BODY_BYTES_MAX))])
+    until(lambda: other.heard, lambda: one.send("a2", whole))
+    assert other.heard[0] == ("a1", whole)
+
+
+def test_nodes_with_different_ciphers_understand_each_other(segment: Segment) -> None:
+    one, other = segment.host("a1"), segment.host("a2")
+    one.open(1, cipher="aes-256-gcm")
+    other.open(1, cipher="chacha20-poly1305")
+    acquainted(one, other)
+
+
+def test_a_flood_is_dropped_by_the_kernel_and_not_queued_by_us(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+    flood = segment.host("a3").plain()
+    transport = other.transport
+    assert transport is not None
+    (link,) = transport._links
+    queued: list[int] = []
+    receive = link._on_datagram
+
+    def observed(datagram: bytes, source: tuple[str, int]) -> None:
+        assert link._stream is not None
+        queued.append(link._stream._recvq.qsize())
+        receive(datagram, source)
+
+    link._on_datagram = observed
+    for _ in range(20_000):
+        flood.sendto(bytes(100), (f"10.80.0.{other.number}", PORT))
+    until(lambda: other.heard, lambda: one.send("a2", Reject(5)))
+    flood.close()
+    assert len(queued) > 1000
+    assert max(queued) <= 3
 
 
 def test_two_links_deliver_once_and_either_alone_suffices() -> None:

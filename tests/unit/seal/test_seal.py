@@ -46,6 +46,13 @@ def test_another_clusters_name_or_key_does_not_open() -> None:
     assert opener().open(sealer(key=bytes(32)).seal(b"x")) == Refused(Reason.WRONG_KEY, "a2")
 
 
+def test_a_strangers_name_cannot_write_into_the_log() -> None:
+    datagram = bytearray(sealer(node="zz").seal(b"x"))
+    at = datagram.index(b"zz")
+    datagram[at : at + 2] = b"\n\x1b"
+    assert opener().open(bytes(datagram)) == Refused(Reason.WRONG_KEY, "??")
+
+
 def test_who_is_no_member_is_a_stranger_even_with_the_key() -> None:
     assert opener().open(sealer(node="a9").seal(b"x")) == Refused(Reason.STRANGER, "a9")
 

@@ -58,6 +58,12 @@ def test_the_shortest_good_file_has_every_default(written: Written) -> None:
     assert loaded.warnings == ()
 
 
+def test_the_cipher_can_be_chosen(written: Written) -> None:
+    assert load(written(GOOD)).cluster.cipher == "aes-256-gcm"
+    chosen = GOOD.replace('name = "demo"', 'name = "demo"\ncipher = "chacha20-poly1305"')
+    assert load(written(chosen)).cluster.cipher == "chacha20-poly1305"
+
+
 def test_a_profile_is_taken_and_single_timers_override_it(written: Written) -> None:
     loaded = load(written(GOOD + '[timers]\nprofile = "fast"\nlease_ms = 200\ndrift = 0.1\n'))
     assert (loaded.timers.heartbeat_ms, loaded.timers.leadership_lease_ms, loaded.timers.lease_ms) == (20, 50, 200)
