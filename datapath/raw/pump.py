@@ -200,9 +200,9 @@ class Pump:
         flags, kind, header, size, start, offset = _virtio.unpack_from(self._buffer, _HEADER_AT)
         ethernet = PACKET_AT - VNET
         if flags & _NEEDS_CSUM:
-            start -= ethernet
+            start = max(start - ethernet, 0)
         if kind:
-            header -= ethernet
+            header = max(header - ethernet, 0)
         _virtio.pack_into(self._buffer, _HEADER_AT, flags, kind, header, size, start, offset)
 
     def _note_syn(self, packet: bytes, now_ns: int) -> None:

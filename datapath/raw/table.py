@@ -42,7 +42,7 @@ HALF_BYTES = 256 << 10
 COUNTERS_START = WORDS_BYTES + 2 * HALF_BYTES
 COUNTERS_BYTES = 4 << 20
 TABLE_BYTES = COUNTERS_START + COUNTERS_BYTES
-READS_MAX = 64
+READS_MAX = 1000
 
 VERDICTS = ("accepted", "foreign", "expired", "draining", "opening", "stale", "unparsable", "refused")
 """what can happen to a packet; the first two are counted a slot, all of them an address"""
@@ -195,11 +195,11 @@ class SharedTable:
         """The table in force and its generation.  DatapathError when the file has been damaged."""
         for _ in range(READS_MAX):
             generation = self.words[GENERATION_AT]
-            half = os.pread(self.descriptor, HALF_BYTES, _half_at(generation))
-            if self.words[GENERATION_AT] != generation or len(half) < _head.size:
+            at = _half_at(generation)
+            length, checksum = _head.unpack(os.pread(self.descriptor, _head.size, at))
+            payload = os.pread(self.descriptor, min(length, HALF_BYTES), at + _head.size)
+            if self.words[GENERATION_AT] != generation:
                 continue
-            length, checksum = _head.unpack_from(half)
-            payload = half[_head.size : _head.size + length]
             if len(payload) == length and zlib.crc32(payload) == checksum:
                 try:
                     return generation, msgspec.msgpack.decode(payload, type=Table)

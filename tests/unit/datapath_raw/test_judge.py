@@ -1,0 +1,161 @@
+"""What becomes of a packet in each slot state, and while older packets may still be queued."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from msgspec import structs
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
+from scapy.packet import Packet, Raw
+
+from datapath.engine import SlotState
+from datapath.raw.judge import STALE_STATE, Compiled, Connection, Known, belongs, cautious, read_segment
+from datapath.raw.table import EMPTY, Table
+from tests.unit.datapath_raw.test_table import row
+
+VIP, CLIENT = "192.168.110.120", "192.168.110.1"
+OURS = Connection(bytes([192, 168, 110, 120]), 80, bytes([192, 168, 110, 1]), 4000)
+DRAINING, OPENING = int(SlotState.DRAINING), int(SlotState.OPENING)
+LATER = 1_000
+
+tcp = IP(src=CLIENT, dst=VIP) / TCP(sport=4000, dport=80, flags="A") / Raw(b"data")
+syn = IP(src=CLIENT, dst=VIP) / TCP(sport=4000, dport=80, flags="S")
+quoted = IP(src=VIP, dst=CLIENT) / TCP(sport=80, dport=4000, flags="A")
+error = IP(src="10.0.0.1", dst=VIP) / ICMP(type=3, code=4) / Raw(bytes(quoted))
+echo = IP(src=CLIENT, dst=VIP) / ICMP()
+datagram = IP(src=CLIENT, dst=VIP) / UDP(sport=4000, dport=80)
+first_piece, second_piece = fragment(
+    IP(src=CLIENT, dst=VIP) / TCP(sport=4000, dport=80) / Raw(b"x" * 80), fragsize=56
+)
+
+
+def nobody() -> Known:
+    return Known(lambda _: False, lambda _: False)
+
+
+def established() -> Known:
+    return Known(lambda connection: connection == OURS, lambda _: False)
+
+
+def half_open() -> Known:
+    return Known(lambda connection: connection == OURS, lambda connection: connection == OURS)
+
+
+@pytest.mark.parametrize(
+    ("packet", "known", "draining", "opening"),
+    [
+        (tcp, nobody, False, False),
+        (tcp, established, True, True),
+        (syn, nobody, False, True),
+        (syn, half_open, True, True),
+        (syn, established, False, True),
+        (error, nobody, False, False),
+        (error, established, True, True),
+        (echo, nobody, False, True),
+        (datagram, established, False, True),
+        (first_piece, established, True, False),
+        (second_piece, nobody, True, False),
+    ],
+    ids=[
+        *("segment of a stranger", "segment of ours", "new syn", "repeated syn", "syn over a connection"),
+        *("error for a stranger", "error for ours", "echo", "datagram", "first piece", "second piece"),
+    ],
+)
+def test_what_a_moving_slot_takes(packet: Packet, known: type[Known], draining: bool, opening: bool) -> None:
+    data = bytes(packet)
+    assert belongs(DRAINING, data, known(), LATER) is draining
+    assert belongs(OPENING, data, known(), LATER) is opening
+
+
+def test_no_packet_is_taken_by_both_hosts_of_a_move_unless_both_have_the_connection() -> None:
+    """The old owner knows its connections, the new one none: what one takes the other leaves."""
+    for packet in (tcp, error, echo, datagram, first_piece, second_piece):
+        old = belongs(DRAINING, bytes(packet), established(), LATER)
+        new = belongs(OPENING, bytes(packet), nobody(), LATER)
+        assert old != new, packet.summary()
+
+
+def test_a_syn_that_was_let_in_counts_until_its_client_gives_up() -> None:
+    known = nobody()
+    known.note_syn(OURS.key, 1_000)
+    assert belongs(DRAINING, bytes(syn), known, 2_000)
+    assert belongs(DRAINING, bytes(tcp), known, 2_000)
+    assert not belongs(DRAINING, bytes(syn), known, 1_000 + Known.SYN_NS)
+
+
+def test_noted_syns_are_bounded_and_the_oldest_goes_first() -> None:
+    known = nobody()
+    for number in range(Known.SYNS_MAX + 1):
+        known.note_syn(number.to_bytes(12, "big"), number)
+    known.note_syn(OURS.key, 1)
+    assert len(known._syns) == Known.SYNS_MAX
+    assert (0).to_bytes(12, "big") not in known._syns
+    assert OURS.key in known._syns
+
+
+def test_a_connections_key_is_what_stands_in_the_packet() -> None:
+    assert bytes(tcp)[12:24] == OURS.key
+
+
+def test_an_error_is_about_the_connection_that_it_quotes() -> None:
+    segment = read_segment(bytes(error))
+    assert segment is not None
+    assert segment.connection == OURS
+    assert not segment.begins
+
+
+def test_ipv6_is_read_as_well() -> None:
+    packet = IPv6(src="fd00::1", dst="fd00::78") / TCP(sport=4000, dport=80, flags="S")
+    segment = read_segment(bytes(packet))
+    assert segment is not None
+    assert (segment.connection.local_port, segment.connection.remote_port, segment.begins) == (80, 4000, True)
+    back = IPv6(src="fd00::78", dst="fd00::1") / TCP(sport=80, dport=4000)
+    error6 = IPv6(src="fd00::9", dst="fd00::78") / ICMPv6PacketTooBig() / Raw(bytes(back))
+    told = read_segment(bytes(error6))
+    assert told is not None
+    assert told.connection == segment.connection
+    assert read_segment(bytes(IPv6(src="fd00::1", dst="fd00::78") / ICMPv6EchoRequest())) is None
+
+
+def test_a_packet_is_placed_by_its_destination() -> None:
+    table = Table("vipraw", (row(states=b"\1\1\1\1"),))
+    placed = Compiled(table).place(bytes(tcp))
+    assert placed is not None
+    assert placed[0] == table.rows[0]
+    assert placed[2] == 1
+    assert Compiled(table).place(bytes(IP(src=CLIENT, dst="10.0.0.1") / TCP())) is None
+    assert Compiled(table).place(bytes(tcp)[:30]) == (table.rows[0], None, 0)
+
+
+TAKES = {
+    SlotState.CLOSED: set[str](),
+    STALE_STATE: set[str](),
+    SlotState.DRAINING: {"ours", "pieces"},
+    SlotState.OPENING: {"ours", "new"},
+    SlotState.OPEN: {"ours", "new", "pieces", "others"},
+}
+
+
+def test_a_packet_of_unknown_age_is_taken_only_if_both_tables_take_it() -> None:
+    for old, new in product([*SlotState, STALE_STATE], SlotState):
+        former = Table("vipraw", (row(states=bytes([old])),))
+        table = Table("vipraw", (row(states=bytes([new])),))
+        state = cautious(former, table, in_step=True).rows[0].states[0]
+        assert TAKES[state] <= TAKES[old] & TAKES[new], (old, new, state)
+        assert cautious(former, table, in_step=False).rows[0].states[0] in (SlotState.CLOSED, STALE_STATE)
+
+
+def test_slots_that_only_close_need_no_caution() -> None:
+    former = Table("vipraw", (row(states=b"\1\1\2\3"),))
+    table = Table("vipraw", (row(states=b"\1\2\0\0"),))
+    assert cautious(former, table, in_step=True) == table
+
+
+def test_an_address_that_is_new_or_hashes_differently_starts_from_nothing() -> None:
+    table = Table("vipraw", (row(states=b"\1\1"),))
+    stale = bytes([STALE_STATE] * 2)
+    assert cautious(EMPTY, table, in_step=True).rows[0].states == stale
+    reseeded = Table("vipraw", (structs.replace(table.rows[0], seed=99),))
+    assert cautious(table, reseeded, in_step=True).rows[0].states == stale
