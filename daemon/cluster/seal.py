@@ -25,7 +25,7 @@ import enum
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -159,7 +159,8 @@ class _Session:
 class Opener:
     """Opens datagrams of `members`.  One session is kept per member, so nothing here grows with what arrives.
 
-    `own` is this node's name and salt: its own datagrams are told apart from a namesake's.
+    `own` is this node's name and salt: its own datagrams are told apart from a namesake's.  `floors` are the
+    incarnations known already (from the log's admissions): lower ones are refused from the start.
     """
 
     def __init__(
@@ -168,13 +169,22 @@ class Opener:
         cluster: str,
         members: Iterable[str],
         own: tuple[str, bytes] | None = None,
+        floors: Mapping[str, int] | None = None,
     ) -> None:
         self._key = key
         self._cluster = cluster
         self._members = {_checked_name(name): name for name in members}
         self._own = (_checked_name(own[0]), own[1]) if own else None
         self._header_tag = _header_tagger(key, cluster)
+        self._floors = dict(floors or {})
         self._sessions: dict[str, _Session] = {}
+
+    def expect(self, member: str, incarnation: int) -> None:
+        """Refuse everything of `member` below this incarnation from now on."""
+        self._floors[member] = max(incarnation, self._floors.get(member, 0))
+        session = self._sessions.get(member)
+        if session is not None and session.incarnation < incarnation:
+            del self._sessions[member]
 
     def refuse_until(self, member: str, counter: int) -> None:
         """Treat all datagrams of the member's session up to `counter` as seen."""
@@ -202,9 +212,11 @@ class Opener:
         if member is None:
             return Refused(Reason.STRANGER, _readable(name))
         session = self._sessions.get(member)
-        if session is not None and incarnation < session.incarnation:
+        floor = max(self._floors.get(member, 0), session.incarnation if session else 0)
+        if incarnation < floor:
             return Refused(Reason.OLD_INCARNATION, member)
-        if session is None or incarnation > session.incarnation:
+        known = session is not None and session.incarnation == incarnation
+        if session is None or not known:
             session = self._new_session(name, incarnation, salt, algorithm)
         elif session.salt != salt or session.algorithm != algorithm:
             return Refused(Reason.TWIN, member)

@@ -115,6 +115,11 @@ class Transport:
             self._transmit(greeting.data(piece), addresses)
         self._counts["messages-sent"] += 1
 
+    def expect(self, member: str, incarnation: int) -> None:
+        """Refuse datagrams of earlier processes of `member` (its admission says which is the newest)."""
+        if member in self._addresses:
+            self._opener.expect(member, incarnation)
+
     def statistics(self) -> Statistics:
         return Statistics(
             links={link.interface: dict(link.counts) for link in self._links},

@@ -70,6 +70,14 @@ def test_a_lower_incarnation_is_refused_once_a_higher_one_was_heard() -> None:
     assert receiver.open(sealer(incarnation=7).seal(b"x")) == Refused(Reason.OLD_INCARNATION, "a2")
 
 
+def test_a_floor_refuses_incarnations_below_it_from_the_start() -> None:
+    receiver = opener(floors={"a2": 8})
+    assert receiver.open(sealer(incarnation=7).seal(b"x")) == Refused(Reason.OLD_INCARNATION, "a2")
+    receiver.expect("a2", 9)
+    assert receiver.open(sealer(incarnation=8).seal(b"x")) == Refused(Reason.OLD_INCARNATION, "a2")
+    assert isinstance(receiver.open(sealer(incarnation=9).seal(b"x")), Opened)
+
+
 def test_two_processes_with_one_incarnation_do_not_replace_each_other() -> None:
     receiver = opener()
     assert isinstance(receiver.open(sealer().seal(b"x")), Opened)
