@@ -134,6 +134,13 @@ async def test_a_gap_is_refused_and_nothing_of_that_transaction_is_written(tmp_p
     again.close()
 
 
+async def test_every_commit_is_synced_to_the_disk(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    store.close()
+
+
 async def test_two_daemons_cannot_share_a_folder(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     with pytest.raises(StoreInUseError, match=r"another vipcastd \(process \d+\) uses this folder; stop it"):
