@@ -6,7 +6,7 @@ DESTDIR :=
 LIBDIR  := /usr/lib/vipcast
 UNITDIR := /usr/lib/systemd/system
 
-.PHONY: demo test bench lint fmt sim lab-shell lab-down install clean setup root
+.PHONY: demo test test-one bench lint fmt sim lab-shell lab-down install clean setup root
 
 setup: $(VENV)/.ready
 
@@ -31,6 +31,10 @@ test: root setup ## everything that .ci/run checks
 	@tests/lab/provision.sh test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest
+
+test-one: root setup ## the tests whose name or file has T in it
+	@tests/lab/provision.sh test
+	$(BIN)/pytest -k "$(T)"
 
 bench: root setup ## measurements, as ratios; RUNS=10
 	@tests/lab/provision.sh bench

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from tests.lab import Lab
@@ -18,6 +19,7 @@ from tests.lab.host import REPOSITORY
 from tests.lab.namespaces import status_of
 
 INTERRUPTED = 130
+Play = Callable[[Scenario], None]
 ENGINES = ("auto", "nft", "raw")
 NEXT = """\
 What to try next:
@@ -32,25 +34,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the laboratory up")
     parser.add_argument("--engine", choices=ENGINES, default="auto")
+    parser.add_argument("--quick", action="store_true", help="steps 1 to 6 only")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
+    play = Scenario.play_commands if options.quick else Scenario.play
     if options.keep:
-        return _run_and_stay(options.engine)
-    return _run(options.engine)
+        return _run_and_stay(options.engine, play)
+    return _run(options.engine, play)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _run(engine: str) -> int:
+def _run(engine: str, play: Play) -> int:
     screen = Screen()
     card = Card()
     lab = Lab(hosts=4, engine=engine)
     try:
         with lab:
-            processes = _perform(lab, screen, card)
+            processes = _perform(lab, screen, card, play)
         _check_clean(lab, processes, card)
     except KeyboardInterrupt:
         screen.line("\nInterrupted; everything has been taken down.")
@@ -58,13 +62,13 @@ def _run(engine: str) -> int:
     return _close(screen, card)
 
 
-def _perform(lab: Lab, screen: Screen, card: Card) -> list[int]:
+def _perform(lab: Lab, screen: Screen, card: Card, play: Play) -> list[int]:
     """The transcript; returns the processes that must be gone after the laboratory's end."""
     try:
-        Scenario(lab, screen, card).play()
+        play(Scenario(lab, screen, card))
     except (OSError, AssertionError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         screen.line()
-        screen.line(screen.bad(f"The demo stopped: {error}"))
+        screen.line(screen.bad(f"The demo stopped: {str(error).splitlines()[0]}"))
         screen.output(lab.tail())
         card.add("every step of the transcript", str(error).splitlines()[0], False, "make demo")
     return lab.processes()
@@ -77,7 +81,7 @@ def _check_clean(lab: Lab, processes: list[int], card: Card) -> None:
         "nothing is left on this machine",
         f"{len(processes)} processes, 6 network namespaces: gone" if gone else f"left: {left or lab.directory}",
         gone,
-        "pytest tests/netns/test_lab.py",
+        "make test-one T=test_lab",
     )
 
 
@@ -88,15 +92,17 @@ def _close(screen: Screen, card: Card) -> int:
     return 0 if card.kept else 1
 
 
-def _run_and_stay(engine: str) -> int:
+def _run_and_stay(engine: str, play: Play) -> int:
     """A child makes the laboratory and remains; this process ends when the transcript has."""
     result, told = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(result)
-        os._exit(_keeper(engine, told))
+        os._exit(_keeper(engine, play, told))
     os.close(told)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child hears it too, and takes everything down
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: os.kill(child, number))
     with os.fdopen(result) as answer:
         text = answer.read()
     if text:
@@ -104,13 +110,13 @@ def _run_and_stay(engine: str) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _keeper(engine: str, told: int) -> int:
+def _keeper(engine: str, play: Play, told: int) -> int:
     screen = Screen()
     card = Card()
     lab = Lab(hosts=4, engine=engine)
     try:
         with lab:
-            _perform(lab, screen, card)
+            _perform(lab, screen, card, play)
             status = _close(screen, card)
             screen.line()
             screen.output(

@@ -34,7 +34,7 @@ class Card:
         for promise in self.promises:
             mark = screen.good("pass") if promise.kept else screen.bad("FAIL")
             promised, measured = (text.ljust(width) for text, width in zip(_texts(promise), widths, strict=True))
-            screen.line(f"   {mark}  {promised}  {measured}  {screen.dim(promise.repeat)}")
+            screen.line(f"   {mark}  {promised}  {measured}  {screen.dim(promise.repeat)}".rstrip())
 
 
 def _texts(promise: Promise) -> tuple[str, str]:

@@ -54,7 +54,7 @@ class RequestSteps:
             "`vipcast who` tells beforehand who answers",
             f"said {predicted}, answered {', '.join(answered)}; seen by {arrived} hosts",
             answered == [predicted] == [body.strip()] and arrived == len(columns),
-            f"vipcast who {CLIENT}",
+            "make test-one T=the_predicted_one_answers",
         )
 
     def thousand_clients(self) -> None:
@@ -85,7 +85,7 @@ class RequestSteps:
             "each client has exactly one host, the one of its hash",
             f"{len(attempts)} clients: {failed} failed, {wrong} elsewhere, {reset} RST, {twice} twice",
             len(attempts) == CLIENTS and failed == wrong == reset == twice == 0 and computed == taken == answered,
-            "pytest tests/netns/test_demo_transcript.py",
+            "make test-one T=a_thousand_clients",
         )
 
     def shared(self) -> SharedAddress:

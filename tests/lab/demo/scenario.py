@@ -28,6 +28,17 @@ class Scenario:
         self.card = card
 
     def play(self) -> None:
+        """All nine steps."""
+        self.play_commands()
+        requests = RequestSteps(self.lab, self.screen, self.card, ADDRESS)
+        requests.one_request()
+        requests.thousand_clients()
+        faults = FaultSteps(self.lab, self.screen, self.card, ADDRESS, ADMIN)
+        faults.kill()
+        faults.stop()
+
+    def play_commands(self) -> None:
+        """Steps 1 to 6: what an administrator types."""
         self._start()
         self._create()
         self._constrain()
@@ -35,12 +46,6 @@ class Scenario:
         self._clone_webserver()
         self._show()
         self._arping()
-        requests = RequestSteps(self.lab, self.screen, self.card, ADDRESS)
-        requests.one_request()
-        requests.thousand_clients()
-        faults = FaultSteps(self.lab, self.screen, self.card, ADDRESS, ADMIN)
-        faults.kill()
-        faults.stop()
 
     # -- the commands ---------------------------------------------------------------------------------------------
 
@@ -91,7 +96,7 @@ class Scenario:
             "an old runbook goes on working (pcs grammar and answers)",
             "the answers of step 2" if expected in said else f"answered {said.strip()!r}",
             expected in said,
-            "pytest tests/netns/test_demo_transcript.py",
+            "make test-one T=test_demo_transcript",
         )
 
     def _clone_address(self) -> None:
@@ -136,7 +141,7 @@ class Scenario:
             "every host serves the one address",
             f"{len(instances)} slots on {len({host for _, host in instances})} hosts",
             right,
-            "vipcast resource",
+            "make test-one T=every_host_has_one_slot",
         )
 
     def _arping(self) -> None:
@@ -148,7 +153,7 @@ class Scenario:
             "all hosts answer ARP with the same MAC",
             f"{len(replies)} replies from {', '.join(sorted(set(replies))) or 'nobody'}",
             replies == [SHARED_MAC] * 3,
-            f"arping {ADDRESS} -c 1 -I eth0",
+            "make test-one T=arping_gets_three",
         )
 
     # -- waiting --------------------------------------------------------------------------------------------------
