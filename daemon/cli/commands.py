@@ -21,6 +21,7 @@ _AFTER = Option("--after", "RESOURCE", "place it after this member")
 _DISABLED = Option("--disabled", "", "do not start it")
 _CLONE = Option("--clone", "", "clone the new resource")
 _MONITOR = Option("--monitor", "", "switch their recurring monitors as well")
+_EVERYTHING = Option("--full", "", "tell each node, link and planned action as well")
 _FULL = Option("--full", "", "show ids as well")
 _FOLLOW = Option("--follow", "", "go on as entries arrive", short="-f")
 _CONFIG = Option("--config", "", "push only the configuration (what vipcast always does)")
@@ -59,7 +60,13 @@ _ONE = (1, 1)
 _PERHAPS = (0, 1)
 
 _ROWS = (
-    _row("status", "", "Show the cluster: quorum, nodes, resources, failures", "status:show_all", options=(_FULL,)),
+    _row(
+        "status",
+        "",
+        "Show the cluster: quorum, nodes, resources, failures",
+        "status:show_all",
+        options=(_EVERYTHING,),
+    ),
     _row("status resources", "[<resource>]", "Show resources only", "status:show_resources", _PERHAPS),
     _row("status nodes", "", "Show nodes only", "status:show_nodes"),
     _row("status slots", "[<address>]", "Show which host serves which slots", "status:show_slots", _PERHAPS),

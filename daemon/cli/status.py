@@ -20,7 +20,8 @@ def show_all(call: Call) -> int:
     if call.out.json_wanted:
         call.out.document(call.client.status_json())
         return OK
-    call.out.lines(layout.status(call.client.status(), call.out.painted))
+    lines = layout.status_in_full if call.has("--full") else layout.status
+    call.out.lines(lines(call.client.status(), call.out.painted))
     return OK
 
 

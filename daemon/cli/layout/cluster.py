@@ -32,6 +32,19 @@ def status(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
     yield from _daemon(document, paint)
 
 
+def status_in_full(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
+    """`vipcast status --full`: also each node, each link and what is planned."""
+    yield from status(document, paint)
+    yield ""
+    yield from _details(document, paint)
+    if document.pending_actions:
+        yield ""
+        yield "Pending Actions:"
+    for action in document.pending_actions:
+        how = "running" if action.running else "waiting"
+        yield f"* {action.operation} of {action.instance} on {action.node}: {how}"
+
+
 def summary(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
     """Quorum, leader, how many of what."""
     quorum = (
@@ -54,6 +67,10 @@ def cluster_status(document: StatusDocument, paint: Paint = plain) -> Iterator[s
     yield ""
     yield from nodes(document, paint)
     yield ""
+    yield from _details(document, paint)
+
+
+def _details(document: StatusDocument, paint: Paint) -> Iterator[str]:
     yield "Nodes:"
     width = max((len(node.name) for node in document.nodes), default=0)
     for node in document.nodes:

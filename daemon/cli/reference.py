@@ -1,0 +1,99 @@
+"""docs/reference/cli.md, made from the grammar's own table: `python -m daemon.cli.reference > docs/…`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+
+from daemon.cli.commands import grammar
+from daemon.cli.grammar import Command, Option
+
+_HEAD = """\
+# The command line
+
+Generated from the table in `daemon/cli/commands.py` by `python -m daemon.cli.reference`; a test compares the two.
+
+`vipcast` takes the grammar of `pcs`, so that `alias pcs=vipcast` runs an old runbook. Options may stand anywhere.
+
+    vipcast [-f FILE] [options] <command> ...
+"""
+
+_EXIT = """\
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | it could not be done; standard error says why, and nothing has changed |
+| 2 | the command line is wrong; standard error shows what is right |
+| 130 | interrupted by Ctrl-C |
+
+With `--json`, an error is one JSON document on standard error: `error` (a sentence), `code` and `findings`.
+
+With `--wait`, code 1 may also mean that the change was made and the cluster was not done in time; the text says so.
+
+## Files
+
+`vipcast cluster cib FILE` writes the configuration as Pacemaker's CIB XML; `vipcast -f FILE …` works on it, and so
+do the real `pcs -f FILE`, `crm_verify` and an editor; `vipcast cluster cib-push FILE` makes it the cluster's. The
+file remembers the epoch that it was made from: where the configuration has moved on since, the push is refused and
+changes nothing, unless `--force` is given, which overwrites what others have changed.
+
+## Environment
+
+| variable | meaning |
+|---|---|
+| `VIPCAST_SOCKET` | the control socket, where `--socket` is not given (default `/run/vipcast/control.sock`) |
+| `VIPCAST_DEBUG` | like `--debug` |
+| `NO_COLOR` | no colours on a terminal |
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join(_page()).rstrip("\n") + "\n"
+
+
+def _page() -> Iterator[str]:
+    table = grammar()
+    yield _HEAD
+    yield "## Options of every command\n"
+    yield from _options(table.options)
+    yield ""
+    second: dict[tuple[str, ...], list[str]] = {}
+    for command in table.commands:
+        if command.like:
+            second.setdefault(command.like, []).append(command.name)
+    listed = sorted((c for c in table.commands if not c.like), key=lambda c: _NOUNS.index(c.words[0]))
+    for noun, commands in groupby(listed, key=lambda command: command.words[0]):
+        yield f"## {noun}\n"
+        for command in commands:
+            yield from _command(command, second.get(command.words, []))
+    yield _EXIT
+
+
+_NOUNS = tuple(dict.fromkeys(command.words[0] for command in grammar().commands if not command.like))
+"""in the order of the table"""
+
+
+def _command(command: Command, second_names: list[str]) -> Iterator[str]:
+    yield f"### vipcast {command.name}\n"
+    yield f"    {command.synopsis}\n"
+    yield f"{command.summary}.\n"
+    if command.options:
+        yield from _options(command.options)
+        yield ""
+    if second_names:
+        yield f"Also: {', '.join(f'`{name}`' for name in second_names)}.\n"
+
+
+def _options(options: tuple[Option, ...]) -> Iterator[str]:
+    yield "| option | meaning |"
+    yield "|---|---|"
+    for option in options:
+        yield f"| `{option.spelling}` | {option.summary} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
