@@ -77,8 +77,6 @@ def differences(held: Iterable[Wish], wanted: Iterable[Wish]) -> list[Change]:
 
 def _slot_changes(old: Wish, new: Wish) -> list[Change]:
     by_state: dict[SlotState, list[int]] = {}
-    for slot in sorted(old.states.keys() | new.states.keys()):
-        state = new.states.get(slot, SlotState.CLOSED)
-        if old.states.get(slot, SlotState.CLOSED) != state:
-            by_state.setdefault(state, []).append(slot)
+    for slot in sorted({slot for slot, _ in old.states.items() ^ new.states.items()}):
+        by_state.setdefault(new.states.get(slot, SlotState.CLOSED), []).append(slot)
     return [Change(new.address.resource, _WORDS[state], tuple(slots)) for state, slots in by_state.items()]

@@ -53,10 +53,10 @@ class Host:
     def shrink(self, addresses: Sequence[Address]) -> list[Change]:
         """Take back what is noted as ours and that none of these addresses needs."""
         changes = [*self._withdraw(addresses), *self._dismiss(addresses), *self._restore_settings(addresses)]
-        if self._ledger.is_empty:
-            self._ledger.discard()
-        elif changes:
+        if changes and not self._ledger.is_empty:
             self._ledger.save()
+        elif self._ledger.is_empty:
+            self._ledger.discard()
         return changes
 
     # addresses

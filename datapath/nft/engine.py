@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from datapath.engine import Address, Change, Counter, DatapathError, SlotState, Wish
+from datapath.engine import Address, Change, Counter, DatapathError, Wish
 from datapath.host.setup import Host
 from datapath.netlink import Message, Socket
 from datapath.nft import ruleset
@@ -33,6 +33,8 @@ class NftEngine:
         self._socket: Socket | None = None
         self._held: Held | None = None
         """what the kernel holds by our doing; None until the first `apply` of this process"""
+        self._prepared: frozenset[Address] | None = None
+        """the addresses that the host itself was last set up for; slots alone do not concern it"""
         self._deadline_ns = 0
         self._structure: frozenset[str] = frozenset()
         self._generation = 0
@@ -48,24 +50,32 @@ class NftEngine:
             self._socket.close()
             self._socket = None
         self._host.close()
-        self._held = None
+        self._held = self._prepared = None
 
     # wishes
 
     def apply(self, wishes: Sequence[Wish]) -> list[Change]:
         wanted = {wish.address.ip: wish for wish in check(wishes)}
         held = self._inherit(wanted) if self._held is None else self._held
-        addresses = [wish.address for wish in wanted.values()]
+        if self._prepared == _addresses(wanted):
+            self._change(held, wanted)
+        else:
+            self._change_with_host(held, wanted)
+        self._held = wanted
+        self._forget_stale_flows(held, wanted)
+        return differences(held.values(), wanted.values())
+
+    def _change_with_host(self, held: Held, wanted: Held) -> None:
+        """Rules stand between what the host gets before them and what it loses after them."""
+        self._prepared = None
         try:
-            self._host.grow(addresses)
+            self._host.grow([wish.address for wish in wanted.values()])
             self._change(held, wanted)
         except DatapathError:
             self._host.shrink([wish.address for wish in held.values()])
             raise
-        self._held = wanted
-        self._host.shrink(addresses)
-        self._forget_stale_flows(held, wanted)
-        return differences(held.values(), wanted.values())
+        self._host.shrink([wish.address for wish in wanted.values()])
+        self._prepared = _addresses(wanted)
 
     def _inherit(self, wanted: Held) -> Held:
         """Take over from a former process: fresh tables, in one transaction, in which the same slots are open.
@@ -162,9 +172,6 @@ class NftEngine:
     def _forget(self, wish: Wish) -> None:
         names = Names.of(wish.address.ip)
         for name in (names.keep, names.mine):
-            if not any(state in {SlotState.DRAINING, SlotState.OPENING} for state in wish.states.values()):
-                self._transact(ruleset.forget_all_flows(name))
-                continue
             for attempt in range(_FORGET_TRIES):
                 stale = stale_flows(wish, self._reader.flows(name))
                 try:
@@ -219,7 +226,7 @@ class NftEngine:
 
     def remove(self) -> None:
         self._transact([*ruleset.drop_table(Family.NETDEV), *ruleset.drop_table(Family.ARP)])
-        self._held = None
+        self._held = self._prepared = None
         self._deadline_ns = 0
         self._host.shrink([])
 
@@ -259,5 +266,5 @@ def _stays(held: Held, wish: Wish) -> bool:
     return wish.address.ip in held and held[wish.address.ip].address == wish.address
 
 
-def _addresses(held: Held) -> set[Address]:
-    return {wish.address for wish in held.values()}
+def _addresses(held: Held) -> frozenset[Address]:
+    return frozenset(wish.address for wish in held.values())

@@ -25,38 +25,35 @@ class Movement:
     address: Address
     before: Mapping[int, SlotState]
     after: Mapping[int, SlotState]
+    changed: Mapping[int, tuple[SlotState, SlotState]]
+    """slot → (state before, state after), only where they differ"""
 
     @property
     def ip(self) -> IPv4Address | IPv6Address:
         return self.address.ip
 
-    def _became(self, slot_number: int) -> tuple[SlotState, SlotState]:
-        closed = SlotState.CLOSED
-        return self.before.get(slot_number, closed), self.after.get(slot_number, closed)
-
-    @property
-    def _slots(self) -> set[int]:
-        return {number for number in self.before.keys() | self.after.keys() if len(set(self._became(number))) > 1}
-
     @property
     def to_note(self) -> list[int]:
         """Open slots that are to drain: their new SYNs are noted first."""
-        drains = (SlotState.OPEN, SlotState.DRAINING)
-        return sorted(number for number in self._slots if self._became(number) == drains)
+        return sorted(n for n, change in self.changed.items() if change == (SlotState.OPEN, SlotState.DRAINING))
 
     @property
     def to_keep(self) -> set[int]:
         """Slots that begin to move: the flows of local sockets stay here."""
-        return {number for number in self._slots if self._became(number)[1] in MOVING}
+        return {number for number, (_, after) in self.changed.items() if after in MOVING}
 
     @property
     def ended(self) -> bool:
         """Some slot's move is over."""
-        return any(self._became(n)[0] in MOVING and self._became(n)[1] not in MOVING for n in self._slots)
+        return any(before in MOVING and after not in MOVING for before, after in self.changed.values())
 
 
 def movement(held: Wish, wanted: Wish) -> Movement:
-    return Movement(wanted.address, held.states, wanted.states)
+    before, after = held.states, wanted.states
+    closed = SlotState.CLOSED
+    slots = {slot_number for slot_number, _ in before.items() ^ after.items()}
+    changed = {number: (before.get(number, closed), after.get(number, closed)) for number in slots}
+    return Movement(wanted.address, before, after, changed)
 
 
 def flow_slots(address: Address) -> list[tuple[int, bytes]]:

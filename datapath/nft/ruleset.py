@@ -232,9 +232,9 @@ def set_slots(
 ) -> list[Message]:
     """Move each slot whose state differs: an element cannot be changed, but replaced within a transaction."""
     closed = SlotState.CLOSED
-    moved = {slot for slot in before.keys() | after.keys() if before.get(slot, closed) != after.get(slot, closed)}
-    leaving = sorted(slot for slot in moved if before.get(slot, closed) != closed)
-    entering = {slot: STATE_CHAINS[after[slot]] for slot in sorted(moved) if after.get(slot, closed) != closed}
+    moved = sorted({number for number, _ in before.items() ^ after.items()})
+    leaving = [number for number in moved if before.get(number, closed) != closed]
+    entering = {number: STATE_CHAINS[after[number]] for number in moved if after.get(number, closed) != closed}
     return _replace(ip, leaving, entering)
 
 
@@ -275,10 +275,6 @@ def add_flows(set_name: str, flows: Iterable[bytes]) -> list[Message]:
 def forget_flows(set_name: str, flows: Iterable[bytes]) -> list[Message]:
     elements = [_list_element(ELEMENT.pack({"key": {"value": flow}})) for flow in flows]
     return _packed(Msg.DELSETELEM, set_name, elements, "forget flows")
-
-
-def forget_all_flows(set_name: str) -> list[Message]:
-    return [flush_set(Family.NETDEV, set_name)]
 
 
 def flow_key(client: IPv4Address | IPv6Address, client_port: int, local_port: int) -> bytes:
