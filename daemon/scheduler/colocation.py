@@ -149,6 +149,35 @@ class Merging:
                     primary.origins.setdefault(host, []).append((colocation.id, score - before))
             primary.allowed = merged
 
+    def own_wishes(self, unit: Unit) -> dict[str, int]:
+        """A unit's scores with those of what it has to be with, and of what that has to be with."""
+        source: Unit = unit.members[-1] if isinstance(unit, GroupUnit) and unit.members else unit
+        source.merging = True
+        work = dict(source.allowed)
+        if any_available(self.cluster, work):
+            for colocation in this_with(source):
+                work = self._follow(colocation.primary, source, work, colocation, colocation.score / INFINITY)
+        source.merging = False
+        return work
+
+    def _follow(
+        self, source: Unit, target: Unit, scores: dict[str, int], colocation: Colocation, factor: float
+    ) -> dict[str, int]:
+        """Like `collect`, along primaries."""
+        if source.merging:
+            return scores
+        if isinstance(source, GroupUnit) and source.members:
+            return self._follow(source.members[0], target, scores, colocation, factor)
+        source.merging = True
+        work = self._matching(source, target, scores, colocation, factor, positive=False)
+        if any_available(self.cluster, work):
+            for further in this_with(source):
+                work = self._follow(further.primary, target, work, further, factor * further.score / INFINITY)
+        else:
+            work = scores
+        source.merging = False
+        return work
+
     def collect(
         self,
         source: Unit,

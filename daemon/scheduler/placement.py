@@ -6,6 +6,8 @@ the instance already runs, then to the first by name.  A unit is placed after th
 
 from __future__ import annotations
 
+from functools import cmp_to_key
+
 from daemon.model.configuration import INFINITY
 from daemon.scheduler import clones
 from daemon.scheduler.capacity import Capacity
@@ -20,7 +22,7 @@ from daemon.scheduler.colocation import (
     with_this,
 )
 from daemon.scheduler.scores import ban
-from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, Role, Unit
+from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, Role, Unit, hosts_running
 
 
 class Placement:
@@ -32,8 +34,21 @@ class Placement:
         self.capacity = Capacity(cluster)
 
     def assign_all(self) -> None:
+        if self.cluster.options.placement != "default":
+            self._sort_units()
         for unit in self.cluster.units:
             self.assign(unit, None, final=True)
+
+    def _sort_units(self) -> None:
+        """Where room is scarce, those choose first that have the most to lose: by score where they are, then anywhere."""
+        hosts = self.sorted_hosts(dict.fromkeys(self.cluster.hosts, 0), None)
+        keys = {}
+        for unit in self.cluster.units:
+            table = self.merging.own_wishes(unit)
+            here = next(iter(hosts_running(unit)), None)
+            wishes = [table.get(host, -INFINITY) for host in ([here] if here else [""]) + hosts]
+            keys[id(unit)] = [-unit.priority, *(-score for score in wishes)]
+        self.cluster.units.sort(key=lambda unit: keys[id(unit)])
 
     def assign(self, unit: Unit, prefer: str | None, final: bool) -> str | None:
         """Choose; `prefer` breaks ties; unless `final`, a failure leaves no trace and may be tried again."""
@@ -130,18 +145,18 @@ class Placement:
 
     def sorted_hosts(self, scores: dict[str, int], current: str | None) -> list[str]:
         """Hosts by falling preference."""
-        hosts = self.cluster.hosts
+        hosts, strategy = self.cluster.hosts, self.cluster.options.placement
 
-        def key(name: str) -> tuple[object, ...]:
-            host = hosts[name]
-            score = scores[name] if host.available else -INFINITY
-            if self.cluster.options.placement == "minimal":
-                return (-score, name)
-            return (-score, self.capacity.rank(name), host.load, name != current, name)
+        def compare(left: str, right: str) -> int:
+            one, two = hosts[left], hosts[right]
+            ahead = (scores[right] if two.available else -INFINITY) - (scores[left] if one.available else -INFINITY)
+            if not ahead and strategy == "balanced":
+                ahead = self.capacity.compare(left, right)
+            if not ahead and strategy != "minimal":
+                ahead = one.load - two.load or (right == current) - (left == current)
+            return ahead or (left > right) - (left < right)
 
-        if self.cluster.options.placement == "balanced":
-            return self.capacity.sort_balanced(scores, current)
-        return sorted(scores, key=key)  # type: ignore[arg-type]
+        return sorted(sorted(scores), key=cmp_to_key(compare))
 
     def put(self, unit: Unit, host: str | None, force: bool, final: bool) -> bool:
         """Assign to a host (None: nowhere).  Without `force` only where the score and the host allow it."""
