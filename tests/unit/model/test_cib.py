@@ -104,16 +104,18 @@ def test_a_reference_to_nothing_and_one_to_itself_are_refused() -> None:
     assert found == [
         "dangling-id-ref: line 3: <operations id-ref='gone'>: a <operations> of that id does not exist"
     ]
-    ring = '<constraints><rsc_location id="l" rsc="a"><rule id="r"><rule id-ref="r"/></rule></rsc_location></constraints>'
-    assert "contains this reference" in refused(cib(ring))[0]
+    ring = '<rsc_location id="l" rsc="a"><rule id="r"><rule id-ref="r"/></rule></rsc_location>'
+    assert "contains this reference" in refused(cib(f"<constraints>{ring}</constraints>"))[0]
 
 
 def test_what_is_referred_to_is_repeated_and_written_as_a_reference_again() -> None:
     text = resources(
-        '<primitive id="a"><instance_attributes id="s"><nvpair id="p" name="ip" value="192.0.2.1"/></instance_attributes>'
+        '<primitive id="a">'
+        '<instance_attributes id="s"><nvpair id="p" name="ip" value="192.0.2.1"/></instance_attributes>'
         '<operations id="ops"><op id="m" name="monitor" interval="10s"/></operations></primitive>'
         '<primitive id="b"><instance_attributes id-ref="s"/><operations id-ref="ops"/></primitive>'
-        '<primitive id="c"><instance_attributes id="t"><nvpair id-ref="p" name="address"/></instance_attributes></primitive>'
+        '<primitive id="c">'
+        '<instance_attributes id="t"><nvpair id-ref="p" name="address"/></instance_attributes></primitive>'
     )
     configuration = read_configuration(text)
     b, c = configuration.find("b"), configuration.find("c")
@@ -129,7 +131,8 @@ def test_what_is_referred_to_is_repeated_and_written_as_a_reference_again() -> N
 
 
 def test_a_name_given_twice_counts_once_and_is_told() -> None:
-    sets = '<meta_attributes id="m"><nvpair id="x" name="n" value="1"/><nvpair id="y" name="n" value="2"/></meta_attributes>'
+    pairs = '<nvpair id="x" name="n" value="1"/><nvpair id="y" name="n" value="2"/>'
+    sets = f'<meta_attributes id="m">{pairs}</meta_attributes>'
     file = read_cib(resources(f'<primitive id="a">{sets}</primitive>'))
     found = file.configuration.find("a")
     assert found is not None
@@ -148,11 +151,13 @@ def test_old_and_rare_syntax_survives() -> None:
     text = cib(
         '<resources><master id="ms"><group id="g"><primitive id="p" template="t"/></group></master>'
         '<template id="t" class="ocf" provider="x" type="y"/>'
-        '<bundle id="bu"><podman image="i"/><primitive id="inner" class="ocf" provider="x" type="y"/></bundle></resources>'
+        '<bundle id="bu"><podman image="i"/>'
+        '<primitive id="inner" class="ocf" provider="x" type="y"/></bundle></resources>'
         '<constraints><rsc_location id="l" rsc="g"><rule id="r" role="Master" score-attribute="s" boolean-op="or">'
         '<date_expression id="d" operation="date_spec"><date_spec id="ds" hours="9-17"/></date_expression>'
         '<rule id="r2"><expression id="e" attribute="a" operation="defined"/></rule></rule>'
-        '<lifetime><rule id="r3"><date_expression id="d3" operation="lt" end="2030-01-01"/></rule></lifetime></rsc_location>'
+        '<lifetime><rule id="r3"><date_expression id="d3" operation="lt" end="2030-01-01"/></rule></lifetime>'
+        "</rsc_location>"
         '<rsc_ticket id="ti" rsc="p" ticket="T" loss-policy="stop"/></constraints>'
         '<tags><tag id="tg"><obj_ref id="p"/></tag></tags>'
         '<fencing-topology><fencing-level id="f" target="n" index="1" devices="a,b"/></fencing-topology>'
