@@ -57,6 +57,7 @@ def cib_push(call: Call) -> int:
     if call.has("--file"):
         raise CommandError("cib-push changes the cluster: leave out -f, and name the file behind cib-push")
     path = call.arguments[0]
+    wait_s = call.wait_s
     pushed = parsed(read_file(path), path)
     base_epoch = None if call.has("--force") else pushed.base_epoch
     try:
@@ -70,7 +71,7 @@ def cib_push(call: Call) -> int:
             "have changed with --force",
             code="conflict",
         ) from conflict
-    return finish(call, accepted, ("CIB updated",), pushed.warnings)
+    return finish(call, accepted, ("CIB updated",), warnings=pushed.warnings, wait_s=wait_s)
 
 
 def verify(call: Call) -> int:

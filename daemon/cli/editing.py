@@ -32,26 +32,33 @@ def saying(*lines: str) -> Telling:
 
 def edit(call: Call, change: Change, telling: Telling = nothing_to_say) -> int:
     """Carry out one edit on the call's source, and say what came of it."""
+    wait_s = call.wait_s  # a wrong number is found before anything is changed
     for _ in range(ATTEMPTS_MAX):
         loaded = call.source.load()
         after = change(loaded.configuration)
         told = tuple(telling(loaded.configuration, after))
         if after == loaded.configuration:
-            return finish(call, None, told)
+            return finish(call, None, told, wait_s=wait_s)
         try:
             accepted = call.source.store(after, loaded.epoch, call.typed)
         except Superseded:
             continue
-        return finish(call, accepted, told)
+        return finish(call, accepted, told, wait_s=wait_s)
     raise CommandError(
         f"somebody else changed the configuration {ATTEMPTS_MAX} times in between; nothing has changed, try again",
         code="conflict",
     )
 
 
-def finish(call: Call, accepted: Accepted | None, told: Iterable[str], warnings: Iterable[Finding] = ()) -> int:
-    """Print what an edit had to say, and with --wait wait until the cluster has carried it out."""
-    wait_s = call.wait_s
+def finish(
+    call: Call,
+    accepted: Accepted | None,
+    told: Iterable[str],
+    *,
+    warnings: Iterable[Finding] = (),
+    wait_s: float | None = None,
+) -> int:
+    """Print what an edit had to say, and if `wait_s` is given wait until the cluster has carried it out."""
     findings = tuple(dict.fromkeys((*warnings, *(accepted.findings if accepted else ()))))
     if call.out.json_wanted:
         call.out.document(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from daemon.cli.call import OK, Call, CommandError
+from daemon.cli.call import Call, CommandError
 from daemon.cli.editing import edit, finish, saying
 from daemon.cli.members import with_members
 from daemon.cli.sources import author
@@ -139,14 +139,12 @@ def _instances(resource: ResourceStatus) -> Iterator[InstanceStatus]:
 
 def cleanup(call: Call) -> int:
     """`resource cleanup [<id>] [node=<node>]`"""
-    request = _scope(call)
-    return _done(call, call.client.cleanup(request), request, "Cleaned up {}")
+    return _forget(call, call.client.cleanup, "Cleaned up {}")
 
 
 def refresh(call: Call) -> int:
     """`resource refresh [<id>] [node=<node>]`"""
-    request = _scope(call)
-    return _done(call, call.client.refresh(request), request, "Cleaned up {}, it will be probed again")
+    return _forget(call, call.client.refresh, "Cleaned up {}, it will be probed again")
 
 
 def _scope(call: Call) -> CleanupRequest:
@@ -159,7 +157,8 @@ def _scope(call: Call) -> CleanupRequest:
     return CleanupRequest(named[0] if named else None, node, author(call.environment))
 
 
-def _done(call: Call, accepted: Accepted, request: CleanupRequest, form: str) -> int:
-    what = form.format(request.resource or "all resources")
-    finish(call, accepted, (f"{what} on {request.node or 'all nodes'}",))
-    return OK
+def _forget(call: Call, ask: Callable[[CleanupRequest], Accepted], form: str) -> int:
+    request, wait_s = _scope(call), call.wait_s
+    accepted = ask(request)
+    what = f"{request.resource or 'all resources'} on {request.node or 'all nodes'}"
+    return finish(call, accepted, (form.format(what),), wait_s=wait_s)

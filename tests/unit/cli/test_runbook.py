@@ -2,42 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from tests.unit.cli.console import Ran, vipcast
-from tests.unit.control.living import Living, living
-
-
-@pytest.fixture
-def cluster() -> Iterator[Living]:
-    with living() as running:
-        yield running
-
-
-class Shell:
-    """Types commands on a2 of a cluster."""
-
-    def __init__(self, cluster: Living, folder: Path) -> None:
-        self.cluster = cluster
-        self.folder = folder
-
-    def __call__(self, line: str) -> Ran:
-        words = [str(self.folder / word) if word.endswith("_cfg") else word for word in line.split()]
-        return vipcast(*words, "--socket", str(self.cluster.path))
-
-    def done(self, line: str) -> list[str]:
-        ran = self(line)
-        assert ran.code == 0, ran
-        return ran.lines
-
-
-@pytest.fixture
-def shell(cluster: Living, tmp_path: Path) -> Shell:
-    return Shell(cluster, tmp_path)
-
+from tests.unit.cli.conftest import Shell
 
 CREATE_VIP = "resource create VIP ocf:heartbeat:IPaddr2 ip=192.168.110.120 cidr_netmask=24 op monitor interval=10s"
 CREATE_WEB = (
