@@ -55,7 +55,8 @@ class _Reading:
 def _resource(cluster: Cluster, host: Host, name: str, results: Iterable[OperationView]) -> None:
     instance = find(cluster, host, name)
     reading = _Reading(host, instance)
-    instance.known_as = instance.known_as or name
+    if name != instance.id:
+        instance.known_as = name
     before = instance.role
     instance.role = Role.UNKNOWN
     for result in results:
@@ -379,6 +380,8 @@ def _conclude(cluster: Cluster, reading: _Reading) -> None:
             instance.failed = True
         elif severity != OnFail.IGNORE:
             instance.failed = instance.stop_if_failed = True
+    elif ":" in instance.known_as:
+        instance.known_as = ""  # a number under which nothing runs is nobody's name
 
 
 def _known(instance: Instance, host: str) -> None:

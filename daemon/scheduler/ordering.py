@@ -361,8 +361,13 @@ def unpack_colocations(cluster: Cluster, orderings: Orderings) -> None:
             if constraint.sets:
                 _colocation_sets(cluster, orderings, constraint)
                 continue
-            for dependent in expand(cluster, constraint.resource or ""):
-                for primary in expand(cluster, constraint.with_resource or ""):
+            dependents = expand(cluster, constraint.resource or "")
+            primaries = expand(cluster, constraint.with_resource or "")
+            if len(dependents) > 1 and len(primaries) > 1:
+                cluster.findings.append(f"The colocation '{constraint.id}' is between two tags or templates: ignored")
+                continue
+            for dependent in dependents:
+                for primary in primaries:
                     _colocation(
                         cluster, orderings, constraint, dependent, primary, constraint.role, constraint.with_role
                     )
@@ -418,13 +423,11 @@ def _colocation_sets(cluster: Cluster, orderings: Orderings, constraint: Colocat
         role = group.options.get("role")
         if truth(group.options, "sequential", True):
             backwards = group.options.get("ordering", "group") != "group"
-            for one, two in zip(units, units[1:], strict=False):
-                dependent, primary = (one, two) if backwards else (two, one)
-                _colocation(cluster, orderings, constraint, dependent, primary, role, role, score)
-        elif score < 0:
-            for position, one in enumerate(units):
-                for two in units[:position]:
-                    _colocation(cluster, orderings, constraint, one, two, role, role, score)
+            for position, two in enumerate(units):
+                # whoever must not meet must not meet any other; whoever belongs together forms a chain
+                for one in units[:position] if score < 0 else units[max(0, position - 1) : position]:
+                    dependent, primary = (one, two) if backwards and score > 0 else (two, one)
+                    _colocation(cluster, orderings, constraint, dependent, primary, role, role, score)
         if last is not None:
             whole_score = score_of(constraint.score, 0)
             dependents, primaries = last, (group, units)
