@@ -135,7 +135,7 @@ class PlainAddress:
         with contextlib.closing(PlainLinks()) as links:
             present = _present(wanted, links.assigned())
         if not present:
-            return ExitCode.NOT_RUNNING, f"{wanted.ip} is on no interface of this host"
+            return ExitCode.NOT_RUNNING, ""
         if wanted.arp_count_refresh:
             _announce(wanted, Placement(present[0].interface, present[0].prefixlen), wanted.arp_count_refresh)
         return ExitCode.OK, ""

@@ -30,6 +30,19 @@ log = logging.getLogger(__name__)
 _ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "chacha20-poly1305": Algorithm.CHACHA20_POLY1305}
 
 
+_MEANING: dict[str, str] = {
+    Reason.MALFORMED: "not from vipcast; see what else uses this group and port",
+    Reason.VERSION: "from another version of vipcast; run the same on every node",
+    Reason.WRONG_KEY: "made with another key or for another cluster; compare authkey and cluster.name",
+    Reason.NAMESAKE: "another host bears this node's name; give each its own node.name",
+    Reason.STRANGER: "sealed with our key by a node that is not in cluster.nodes; add it there on every node",
+    Reason.OLD_INCARNATION: "from a process that a newer one has replaced; restart that node if it runs",
+    Reason.TWIN: "two processes of one node at the same time; is it a copy of a virtual machine?",
+    Reason.REPLAYED: "seen before",
+    Reason.DAMAGED: "changed on its way",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """Since the transport was opened."""
@@ -194,4 +207,6 @@ class Transport:
         expected = reason in (Reason.OWN, "unproven") or (reason == Reason.REPLAYED and len(self._links) > 1)
         line = self._refusals.note(reason, source[0], self._clock(), detail)
         if line is not None:
+            if (meaning := _MEANING.get(reason)) is not None:
+                line = f"{line} ({meaning})"
             log.log(logging.DEBUG if expected else logging.WARNING, "%s", line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,17 @@ def test_a_heartbeat_for_another_incarnation_is_refused() -> None:
     peer.message(encode(Heartbeat(7, "boot", 1, 1, 0, {})))
     assert [message.sequence for _, message in peer.heard if isinstance(message, Heartbeat)] == [1]
     assert peer.refusals == {"incarnation": 1}
+
+
+def test_a_wrong_key_is_logged_with_what_to_compare(caplog: pytest.LogCaptureFixture) -> None:
+    peer = Peer()
+    stranger = Sealer(bytes(32), "demo", "a2", 7, salt=b"p" * 16)
+    for _ in range(3):
+        peer.transport._receive("eth0", stranger.seal(b"x"), SOURCE)
+    assert [record.message for record in caplog.records] == [
+        "refused a datagram from 10.0.0.2: wrong-key: a2 (made with another key or for another cluster; "
+        "compare authkey and cluster.name)"
+    ]
 
 
 def test_unfinished_messages_are_given_up_and_counted() -> None:
