@@ -142,6 +142,8 @@ class ActionBuilder:
             if wanted == Role.STOPPED:
                 for host in instance.running_on:
                     self._stop(instance, host, optional=False)
+            elif instance.assigned is not None and instance.current not in (None, instance.assigned):
+                self._start(instance, instance.assigned, optional=False)
             return
         target = instance.assigned
         if role == Role.STOPPED and wanted > Role.STOPPED and target is not None:

@@ -61,7 +61,7 @@ def read_view(document: bytes | str, now_ms: int) -> View:
         now_ms = int(stamp) * 1000
     quorate = _true(root.get("have-quorum"), False)
     options = Options.of(merged(configuration.properties, Facts(now_ms=now_ms), first="cib-bootstrap-options"))
-    reader = _Reader(configuration, options, now_ms, _feature_set(root.get("crm_feature_set")))
+    reader = _Reader(configuration, options, now_ms, _feature_set(root.get("crm_feature_set")), root.get("dc-uuid") or "")
     reader.read(status)
     view = View(
         configuration=configuration,
@@ -87,7 +87,10 @@ def _without_quorum(view: View, options: Options, panic: bool) -> View:
 
 
 class _Reader:
-    def __init__(self, configuration: Configuration, options: Options, now_ms: int, feature_set: tuple[int, ...]):
+    def __init__(
+        self, configuration: Configuration, options: Options, now_ms: int, feature_set: tuple[int, ...], leader: str
+    ) -> None:
+        self.leader = leader
         self.configuration = configuration
         self.options = options
         self.now_s = now_ms // 1000
@@ -105,6 +108,8 @@ class _Reader:
         for entry in self.configuration.nodes:
             if entry.type in {"member", "normal"}:
                 self.nodes[entry.name] = NodeView(entry.name, online=False, unclean=unseen_unclean)
+        for name, node in list(self.nodes.items()):
+            self.nodes[name] = replace(node, transient=self._leads(self.by_name[name]))
         for state in status.all("node_state"):
             entry = self.by_id.get(state.get("id") or "") or self.by_name.get(state.get("uname") or "")
             if entry is None or entry.type not in {"member", "normal"}:
@@ -114,8 +119,12 @@ class _Reader:
 
     # ---- a node's standing
 
+    def _leads(self, entry: NodeEntry) -> dict[str, str]:
+        """`#is_dc`, which rules may ask for."""
+        return {"#is_dc": "true" if entry.id == self.leader else "false"}
+
     def _node(self, entry: NodeEntry, state: XmlNode) -> NodeView:
-        transient = _attributes(state.first("transient_attributes"))
+        transient = _attributes(state.first("transient_attributes")) | self._leads(entry)
         self._failures(entry.name, transient)
         attributes = merged(entry.attributes, Facts(now_ms=self.now_s * 1000)) | transient
         shutdown = attributes.get("shutdown", "0") not in {"0", "", "false"}

@@ -29,7 +29,7 @@ def unpack(view: View) -> Cluster:
     if view.policy is not None:
         values["no-quorum-policy"] = view.policy
     options = Options.of(values)
-    cluster = Cluster(view, options, _hosts(view, facts), quorate=view.quorate, findings=list(view.notes))
+    cluster = Cluster(view, options, _hosts(view, facts, values), quorate=view.quorate, findings=list(view.notes))
     builder = _Builder(cluster, facts)
     for resource in configuration.resources:
         unit = builder.unit(resource, None)
@@ -53,7 +53,7 @@ def _register(cluster: Cluster, unit: Unit) -> None:
         _register(cluster, child)
 
 
-def _hosts(view: View, facts: Facts) -> dict[str, Host]:
+def _hosts(view: View, facts: Facts, cluster_values: dict[str, str]) -> dict[str, Host]:
     entries = {entry.name: entry for entry in view.configuration.nodes}
     names = sorted({*entries, *view.nodes})
     hosts = {}
@@ -63,8 +63,11 @@ def _hosts(view: View, facts: Facts) -> dict[str, Host]:
         # a node's own attributes cannot depend on rules about themselves, but on dates they can
         attributes = merged(entry.attributes, facts) | node.transient
         attributes |= {"#uname": name, "#id": entry.id, "#kind": "cluster"}
-        if "site-name" in attributes:
-            attributes["#site-name"] = attributes["site-name"]
+        if "cluster-name" in cluster_values:
+            attributes["#cluster-name"] = cluster_values["cluster-name"]
+        site = attributes.get("site-name", cluster_values.get("cluster-name"))
+        if site is not None:
+            attributes["#site-name"] = site
         hosts[name] = Host(
             name,
             node,
