@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tests.simulation.application import SharesWorkload
+from tests.simulation.daemon import DaemonWorkload
 from tests.simulation.invariants import ViolationError
 from tests.simulation.omissions import OMISSIONS, omitting
 from tests.simulation.world import World
@@ -15,9 +17,13 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("--trace", action="store_true", help="print the last events even if nothing is wrong")
     parser.add_argument("--omit", choices=sorted(OMISSIONS), help="plant the omission of one rule")
+    parser.add_argument("--shares", action="store_true", help="the quick stand-in instead of State and Executor")
     parser.add_argument("--lines", type=int, default=60, help="length of the trace")
     options = parser.parse_args()
-    world = omitting(options.omit, options.seed) if options.omit else World(options.seed)
+    if options.omit:
+        world = omitting(options.omit, options.seed)
+    else:
+        world = World(options.seed, workload=SharesWorkload() if options.shares else DaemonWorkload())
     problem = None
     try:
         world.run()

@@ -16,7 +16,7 @@ KINDS = (
     *("stop", "stop", "stop leader"),
     *("partition", "partition", "isolate", "isolate leader", "deafen", "cut one way"),
     *("heal", "heal", "heal"),
-    *("transfer", "slow disk", "full disk", "disk ok"),
+    *("transfer", "slow disk", "full disk", "disk ok", "power cut"),
 )
 
 
@@ -60,6 +60,10 @@ class Faults:
                 self._kill(host, reboot=kind.startswith("reboot"))
             case "stop":
                 self._stop(host)
+            case "power":
+                for other in self.world.hosts.values():
+                    self._kill(other, reboot=True)
+                return kind
             case "partition":
                 return network.partition()
             case "isolate":

@@ -31,6 +31,7 @@ class Grants:
 
     def granted(self, peer: Peer, now_ns: int) -> None:
         """To be called before the grant is sent; the node's own stamp is older still, so its lease ends earlier."""
+        assert peer.name != self.expired
         self._granted_ns[peer.name] = now_ns
         self._granted[peer.name] = (peer.incarnation, peer.sequence)
         self._ungranted_admissions.pop(peer.name, None)

@@ -136,6 +136,8 @@ class Leader:
     def grant(self, peer: Peer, now_ns: int) -> None:
         if not self.grants.is_new(peer) or not self.may_grant(now_ns):
             return
+        if peer.name == self.grants.expired:
+            return  # rule 18: what it sent before this election is no sign of life, and a grant would outlive its loss
         if not self._is_entitled(peer) or not self.replica.membership.connected(peer, now_ns):
             return
         self.grants.granted(peer, now_ns)
