@@ -9,7 +9,7 @@ import errno
 import http.client
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -101,7 +101,7 @@ class ControlClient:
     def openapi(self) -> bytes:
         return self._exchange("GET", "/v1/openapi.json")
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """Changes as they happen; ends when the daemon closes the stream.
 
         The first call of `next` connects; what happens after it is not missed.

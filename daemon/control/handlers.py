@@ -139,6 +139,9 @@ async def post_configuration(backend: Backend, asked: Asked) -> object:
     findings = tuple(validate(configuration))
     if errors_of(findings):
         raise ApiError(422, "refused", "the configuration has errors; nothing has changed", findings)
+    epoch = backend.configuration().epoch
+    if edit.base_epoch is not None and edit.base_epoch < epoch:
+        raise _moved_on(epoch)  # epochs only rise: the log need not be asked
     comment = "".join(c for c in edit.comment if c.isprintable())[:COMMENT_CHARACTERS_MAX]
     body = configuration.model_dump_json().encode()
     command = Edit(edit.base_epoch, body, asked.author(edit.author), comment)
@@ -232,14 +235,18 @@ async def _propose(backend: Backend, command: StateCommand, findings: tuple[Find
         case Committed(index=index, epoch=epoch):
             return Accepted(index, epoch, findings)
         case Conflict(epoch=epoch):
-            sentence = f"the configuration has moved on to epoch {epoch}; nothing has changed, edit that one"
-            raise ApiError(409, "conflict", sentence, epoch=epoch)
+            raise _moved_on(epoch)
         case Refused(sentence=sentence, findings=reasons):
             raise ApiError(422, "refused", sentence, reasons)
         case NoQuorum(sentence=sentence):
             raise ApiError(503, "no-quorum", sentence)
         case Unknown(sentence=sentence):
             raise ApiError(504, "timeout", sentence)
+
+
+def _moved_on(epoch: int) -> ApiError:
+    sentence = f"the configuration has moved on to epoch {epoch}; nothing has changed, edit that one"
+    return ApiError(409, "conflict", sentence, epoch=epoch)
 
 
 def _known(backend: Backend, request: CleanupRequest) -> None:

@@ -62,6 +62,8 @@ def _tell_result(result: Result) -> str:
     every = f" (every {result.interval_ms / 1000:g} s)" if result.interval_ms else ""
     ended = meaning_of(result.exit_code) if result.status == "done" else result.status
     why = f": {result.reason}" if result.reason else ""
+    if result.operation == "monitor" and not result.interval_ms:
+        return f"probe of {result.instance} on {result.node} found: {ended}{why}"
     return f"{result.operation} of {result.instance} on {result.node}{every} ended: {ended}{why}"
 
 

@@ -53,6 +53,10 @@ def test_what_the_cluster_itself_logs(command: Command, expected: tuple[str, str
             ("result", "a1", "start of web on a1 ended: exit code 199"),
         ),
         (
+            msgspec.structs.replace(RESULT, operation="monitor", exit_code=7, reason=""),
+            ("result", "a1", "probe of web on a1 found: not running"),
+        ),
+        (
             Slots("a1", 1, "VIP", "opened", {3: 9, 0: 9}),
             ("slots", "a1", "a1 opened slot 0, 3 of VIP"),
         ),

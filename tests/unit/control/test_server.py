@@ -9,7 +9,7 @@ import logging
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +24,7 @@ from daemon.control import server as server_module
 from daemon.control.client import RefusalError
 from daemon.control.openapi import openapi
 from daemon.control.routes import BODY_BYTES_MAX, ROUTES
-from daemon.control.schema import CleanupRequest, EditRequest
+from daemon.control.schema import Accepted, CleanupRequest, EditRequest, Event
 from daemon.model.configuration import Configuration, Order, Primitive
 from daemon.state.commands import Edit, Result
 from tests.unit.control.living import HOSTS, Living, living
@@ -122,11 +122,12 @@ def test_something_that_is_no_configuration_is_refused_with_the_place(cluster: L
 
 def test_without_quorum_nothing_is_changed_and_reading_still_works(cluster: Living) -> None:
     cluster.backend.quorate = False
-    for write in (
+    writes: tuple[Callable[[], Accepted], ...] = (
         lambda: cluster.client.replace_configuration(edit_of(SITE, 0)),
         lambda: cluster.client.cleanup(CleanupRequest()),
         lambda: cluster.client.refresh(CleanupRequest()),
-    ):
+    )
+    for write in writes:
         with pytest.raises(RefusalError) as raised:
             write()
         assert raised.value.status == 503
@@ -207,7 +208,7 @@ def test_a_client_that_does_not_read_is_dropped_and_told_so(
         slow.connect(str(cluster.path))
         slow.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
         assert slow.recv(1)
-        event = server_module.Event("state", 1, {"text": "x" * 100_000})
+        event = Event("state", 1, {"text": "x" * 100_000})
         for _ in range(40):
             cluster.on_loop(lambda: cluster.backend.hub.publish(event))
         deadline = time.monotonic() + 30
