@@ -5,8 +5,9 @@ sockets can use it; the kernel keeps silent about it (arp_ignore) and does not t
 (arp_announce); frames to the shared MAC pass the interface's filter; and what arrives in such a frame is dropped
 unless an engine accepts it (drop_unicast_in_l2_multicast), so that a host without rules is silent too.
 
-`grow` adds what is wanted, settings first, addresses last; `shrink` takes back what is no longer wanted, in the
-opposite order.  An engine puts its rules between the two.  Both are idempotent and say what they changed.
+`grow` adds what is wanted: `prepare` first, then `assign` the addresses; `shrink` takes back what is no longer
+wanted: `withdraw` the addresses first, then the rest.  An engine whose rules stand in the packets' way changes them
+while no address that comes or goes is on the host.  All are idempotent and say what they changed.
 """
 
 from __future__ import annotations
@@ -45,18 +46,22 @@ class Host:
 
     def grow(self, addresses: Sequence[Address]) -> list[Change]:
         """Everything that these addresses need and that is missing."""
+        return [*self.prepare(addresses), *self.assign(addresses)]
+
+    def prepare(self, addresses: Sequence[Address]) -> list[Change]:
+        """Settings and filters; DatapathError names an interface that is not there, or an address that is taken."""
         for address in addresses:
             index_of(address.interface)
         self._refuse_assigned_elsewhere(addresses)
-        return [*self._raise_settings(addresses), *self._admit(addresses), *self._assign(addresses)]
+        return [*self._raise_settings(addresses), *self._admit(addresses)]
 
     def shrink(self, addresses: Sequence[Address]) -> list[Change]:
         """Take back what is noted as ours and that none of these addresses needs."""
-        changes = [*self._withdraw(addresses), *self._dismiss(addresses), *self._restore_settings(addresses)]
-        if changes and not self._ledger.is_empty:
-            self._ledger.save()
-        elif self._ledger.is_empty:
+        changes = [*self.withdraw(addresses), *self._dismiss(addresses), *self._restore_settings(addresses)]
+        if self._ledger.is_empty:
             self._ledger.discard()
+        elif changes:
+            self._ledger.save()
         return changes
 
     # addresses
@@ -71,7 +76,8 @@ class Host:
                     f"dev {assigned.interface}"
                 )
 
-    def _assign(self, addresses: Sequence[Address]) -> list[Change]:
+    def assign(self, addresses: Sequence[Address]) -> list[Change]:
+        """Put those addresses on the host that are not there yet."""
         present = {assigned.ip for assigned in self._door.assigned() if assigned.interface == self._place}
         changes = []
         for address in addresses:
@@ -83,7 +89,8 @@ class Host:
             changes.append(Change(address.resource, "added", detail=f"{address.ip} on {self._place}"))
         return changes
 
-    def _withdraw(self, addresses: Sequence[Address]) -> list[Change]:
+    def withdraw(self, addresses: Sequence[Address]) -> list[Change]:
+        """Take those of our addresses off the host that are none of these."""
         wanted = {str(address.ip) for address in addresses}
         changes = []
         for interface, ips in list(self._ledger.addresses.items()):
@@ -91,6 +98,8 @@ class Host:
                 self._door.withdraw(ip_address(ip), interface)
                 strike(self._ledger.addresses, interface, ip)
                 changes.append(Change(ip, "removed", detail=f"{ip} from {interface}"))
+        if changes:
+            self._ledger.save()
         return changes
 
     # frames

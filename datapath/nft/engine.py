@@ -66,15 +66,23 @@ class NftEngine:
         return differences(held.values(), wanted.values())
 
     def _change_with_host(self, held: Held, wanted: Held) -> None:
-        """Rules stand between what the host gets before them and what it loses after them."""
+        """Addresses come to the host when their rules stand, and leave before those fall: none is unguarded."""
+        before, after = list(_addresses(held)), list(_addresses(wanted))
         self._prepared = None
+        stands = held
         try:
-            self._host.grow([wish.address for wish in wanted.values()])
+            self._host.prepare(after)
+            self._host.withdraw(after)
             self._change(held, wanted)
+            stands = wanted
+            self._host.assign(after)
         except DatapathError:
-            self._host.shrink([wish.address for wish in held.values()])
+            if stands is wanted:
+                self._change(wanted, held)
+            self._host.grow(before)
+            self._host.shrink(before)
             raise
-        self._host.shrink([wish.address for wish in wanted.values()])
+        self._host.shrink(after)
         self._prepared = _addresses(wanted)
 
     def _inherit(self, wanted: Held) -> Held:
@@ -89,6 +97,7 @@ class NftEngine:
             for address in reader.addresses()
             if address.ip in wanted and wanted[address.ip].address == address
         }
+        self._host.withdraw([wish.address for wish in inherited.values()])
         flows = self._known_flows(inherited)
         self._rebuild(inherited, flows, reader.lease())
         self._held = inherited
@@ -225,6 +234,7 @@ class NftEngine:
         return [*mended, *(Change(address.resource, "repaired", (), detail) for address in addresses)]
 
     def remove(self) -> None:
+        self._host.withdraw([])
         self._transact([*ruleset.drop_table(Family.NETDEV), *ruleset.drop_table(Family.ARP)])
         self._held = self._prepared = None
         self._deadline_ns = 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 
+from datapath import select
 from datapath.netlink import Message, Socket
 from datapath.nft.lease import Term, renewal, term_until
 from datapath.nft.protocol import NETLINK_NETFILTER, batch
@@ -29,6 +32,18 @@ def renew_late(lease_ms: int, delay_ms: int) -> None:
 def write_term(wall_ms: int, timeout_ms: int) -> None:
     """A lease whose two ends differ, as after a step of the wall clock."""
     _transact(renewal(Term(time.time_ns() + wall_ms * NS_PER_MS, timeout_ms)))
+
+
+def choose(setting: str, run_dir: str) -> tuple[str, str]:
+    """The name of the engine that this host would use, and why."""
+    choice = select.choose(setting, Path(run_dir))
+    return choice.engine.name, choice.reason
+
+
+def give_up_privileges() -> None:
+    """This process is an ordinary user's from now on."""
+    os.setresgid(65_534, 65_534, 65_534)
+    os.setresuid(65_534, 65_534, 65_534)
 
 
 def generation() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -34,6 +35,11 @@ from tests.netns.segment import CLIENT, VIP, Member, Segment  # noqa: E402
 pytestmark = pytest.mark.root
 
 OPEN = Wish(ADDRESS, all_slots(SlotState.OPEN))
+
+
+def without_counters(rules: str) -> str:
+    """A listing of rules without numbers that packets change."""
+    return re.sub(r"packets \d+ bytes \d+|expires \S+", "", rules)
 
 
 class TestNftEngine(EngineContract):
@@ -261,6 +267,39 @@ class TestNftEngine(EngineContract):
         host.engine.call(actions.apply, [])
         assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
         assert host.engine.call(actions.state) == []
+
+    # choosing
+
+    @pytest.mark.parametrize("setting", ["auto", "nft"])
+    def test_probing_the_kernel_disturbs_nothing(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path, setting: str
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        rules = host.run("nft", "list", "ruleset")
+        segment.client.engine.send(actions.connect_all, many_sources(300), VIP, 8080, PATIENCE_S)
+        name, _ = host.service.call(nft_actions.choose, setting, str(tmp_path))
+        assert name == "nft"
+        assert {attempt.outcome for attempt in segment.client.engine.receive()} == {"h1"}  # type: ignore[attr-defined]
+        assert without_counters(host.run("nft", "list", "ruleset")) == without_counters(rules)
+
+    def test_without_the_kernels_leave_auto_says_why_it_takes_raw(
+        self, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        engine = hosts[1].engine
+        engine.call(actions.close)
+        hosts[1].restart_engine()
+        hosts[1].engine.call(nft_actions.give_up_privileges)
+        try:
+            name, reason = hosts[1].engine.call(nft_actions.choose, "auto", str(tmp_path))
+            assert name == "raw"
+            assert "netdev" in reason
+            with pytest.raises(DatapathError, match="CAP_NET_ADMIN"):
+                hosts[1].engine.call(nft_actions.choose, "nft", str(tmp_path))
+        finally:
+            hosts[1].restart_engine()
+            hosts[1].engine.call(actions.start_engine, self.maker, str(tmp_path / hosts[1].name))
 
     # refusals
 
