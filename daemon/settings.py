@@ -8,7 +8,6 @@ file, line and remedy.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import ipaddress
 import os
 import re
@@ -17,13 +16,13 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon import keys
 from daemon.cluster.timers import PROFILES, Timers
-from daemon.model import findings
+from daemon.settings_findings import Finding, Places, refusal, syntax
 from daemon.tomllines import LineIndex
 
 DEFAULT_FILE = Path("/etc/vipcast/vipcast.toml")
@@ -33,13 +32,6 @@ SETTINGS_BYTES_MAX = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
-
-
-class Finding(findings.Finding):
-    """A finding with its place in front: `/etc/vipcast/vipcast.toml:7: timers.lease_ms: Error: …`."""
-
-    def __str__(self) -> str:
-        return f"{self.where}: {findings.Finding.__str__(self)}"
 
 
 class SettingsError(Exception):
@@ -181,14 +173,14 @@ def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
         line = raw.count(b"\n", 0, error.start) + 1
         return None, [Finding("syntax", "error", f"{path}:{line}", "not UTF-8", "save the file as UTF-8")]
     except tomllib.TOMLDecodeError as error:
-        return None, [_syntax(path, error)]
+        return None, [syntax(path, error)]
     except RecursionError:
         return None, [Finding("syntax", "error", str(path), "nested too deeply", "this is no settings file")]
-    places = _Places(path, LineIndex(text))
+    places = Places(path, LineIndex(text))
     try:
         parsed = _File.model_validate(document)
     except ValidationError as error:
-        return None, [_refusal(places, document, detail) for detail in error.errors()]
+        return None, [refusal(places, detail, _known_keys(detail["loc"][:-1])) for detail in error.errors()]
     parsed = parsed.model_copy(update={"node": _this_node(parsed)})
     found = [*_cluster(places, parsed), *_links(places, parsed), *_paths(places, parsed)]
     timers, about_timers = _timers(places, parsed.timers)
@@ -216,79 +208,6 @@ def _this_node(parsed: _File) -> Node:
     return Node(name=whole if whole in parsed.cluster.nodes else whole.split(".", 1)[0])
 
 
-class _Places:
-    """Names a key with its file and line."""
-
-    def __init__(self, path: Path, lines: LineIndex) -> None:
-        self._path = path
-        self._lines = lines
-
-    def __call__(self, *key: str | int) -> str:
-        line = self._lines.line(key)
-        place = f"{self._path}:{line}" if line is not None else str(self._path)
-        return f"{place}: {dotted(key)}" if key else place
-
-
-def dotted(key: tuple[str | int, ...]) -> str:
-    """`link[0].port` for ("link", 0, "port")."""
-    text = ""
-    for part in key:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def _syntax(path: Path, error: tomllib.TOMLDecodeError) -> Finding:
-    said = str(error)
-    place = re.search(r"\(at line (\d+), column \d+\)", said)
-    where = f"{path}:{place.group(1)}" if place else str(path)
-    message = re.sub(r"\s*\(at .*\)$", "", said)
-    return Finding("syntax", "error", where, message, "see https://toml.io for how values are written")
-
-
-def _refusal(places: _Places, document: dict[str, Any], detail: Any) -> Finding:
-    """What pydantic found, in an administrator's words."""
-    key: tuple[str | int, ...] = detail["loc"]
-    kind: str = detail["type"]
-    where = places(*key)
-    if kind == "extra_forbidden":
-        known = _known_keys(key[:-1])
-        near = difflib.get_close_matches(str(key[-1]), known, n=1)
-        remedy = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
-        return Finding("unknown-key", "error", where, f"unknown key '{key[-1]}'", remedy)
-    if kind == "missing":
-        example = _EXAMPLES.get(tuple(part for part in key if isinstance(part, str)), f"{key[-1]} = …")
-        return Finding("missing", "error", where, "missing", f"write {example}")
-    value = detail["input"]
-    message = f"{value!r} cannot be used: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
-    shape = tuple(part for part in key if isinstance(part, str))
-    remedy = f"for example {_EXAMPLES[shape]}" if shape in _EXAMPLES else "correct the value"
-    return Finding("bad-value", "error", where, message, remedy)
-
-
-_EXAMPLES: dict[tuple[str, ...], str] = {
-    ("cluster",): 'a table: [cluster], name = "demo", nodes = ["a1", "a2"]',
-    ("cluster", "name"): 'name = "demo"',
-    ("cluster", "nodes"): 'nodes = ["a1", "a2", "a3"]',
-    ("cluster", "cipher"): 'cipher = "aes-256-gcm"',
-    ("node", "name"): 'name = "a1"',
-    ("link",): 'a table: [[link]], interface = "eth0", group = "239.192.110.1", port = 5405',
-    ("link", "interface"): 'interface = "eth0"',
-    ("link", "group"): 'group = "239.192.110.1"',
-    ("link", "port"): "port = 5405",
-    ("timers", "profile"): 'profile = "default"',
-    ("timers", "heartbeat_ms"): "heartbeat_ms = 50",
-    ("timers", "leadership_lease_ms"): "leadership_lease_ms = 150",
-    ("timers", "lease_ms"): "lease_ms = 350",
-    ("timers", "drift"): "drift = 0.2",
-    ("datapath", "engine"): 'engine = "auto"',
-    ("paths", "authkey"): 'authkey = "/etc/vipcast/authkey"',
-    ("paths", "state"): 'state = "/var/lib/vipcast"',
-    ("paths", "run"): 'run = "/run/vipcast"',
-    ("paths", "agents"): 'agents = ["/usr/lib/ocf"]',
-    ("realtime", "scheduling"): 'scheduling = "auto"',
-}
-
-
 def _known_keys(table: tuple[str | int, ...]) -> list[str]:
     names = tuple(part for part in table if isinstance(part, str))
     models: dict[tuple[str, ...], type[BaseModel]] = {
@@ -304,7 +223,7 @@ def _known_keys(table: tuple[str | int, ...]) -> list[str]:
     return sorted(models[names].model_fields) if names in models else []
 
 
-def _cluster(places: _Places, parsed: _File) -> Iterator[Finding]:
+def _cluster(places: Places, parsed: _File) -> Iterator[Finding]:
     cluster = parsed.cluster
     advice = "use letters, digits, '-', '_' and '.', at most 63 characters"
     if not _NAME.fullmatch(cluster.name):
@@ -329,7 +248,7 @@ def _cluster(places: _Places, parsed: _File) -> Iterator[Finding]:
         )
 
 
-def _links(places: _Places, parsed: _File) -> Iterator[Finding]:
+def _links(places: Places, parsed: _File) -> Iterator[Finding]:
     if not 1 <= len(parsed.link) <= LINKS_MAX:
         yield Finding(
             "bad-value",
@@ -372,7 +291,7 @@ def _links(places: _Places, parsed: _File) -> Iterator[Finding]:
         seen.setdefault(place, number)
 
 
-def _paths(places: _Places, parsed: _File) -> Iterator[Finding]:
+def _paths(places: Places, parsed: _File) -> Iterator[Finding]:
     named = [
         (("paths", "authkey"), parsed.paths.authkey),
         (("paths", "state"), parsed.paths.state),
@@ -399,7 +318,7 @@ def _paths(places: _Places, parsed: _File) -> Iterator[Finding]:
         )
 
 
-def _timers(places: _Places, table: TimerTable) -> tuple[Timers | None, list[Finding]]:
+def _timers(places: Places, table: TimerTable) -> tuple[Timers | None, list[Finding]]:
     given = table.model_dump(exclude={"profile"}, exclude_none=True)
     timers = dataclasses.replace(PROFILES[table.profile], **given)
     found = [

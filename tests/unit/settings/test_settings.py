@@ -83,12 +83,24 @@ def test_all_unknown_keys_and_bad_values_are_named_at_once_with_line_and_remedy(
         GOOD.replace("port = 5405", 'port = "5405"') + '[timers]\nheartbeet_ms = 50\n[datapath]\nengine = "xdp"\n'
     )
     assert refusals(written(text)) == [
-        "FILE:9: link[0].port: Error: '5405' cannot be used: input should be a valid integer, "
-        "for example port = 5405",
+        "FILE:9: link[0].port: Error: '5405' cannot be used: write a whole number, for example port = 5405",
         "FILE:11: timers.heartbeet_ms: Error: unknown key 'heartbeet_ms', did you mean 'heartbeat_ms'?",
         "FILE:13: datapath.engine: Error: 'xdp' cannot be used: input should be 'auto', 'nft' or 'raw', "
         'for example engine = "auto"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cluster = 1\n", "FILE:1: cluster: Error: 1 cannot be used: this is a table, not a value, for example"),
+        ('link = "eth0"\n', "FILE:1: link: Error: 'eth0' cannot be used: write a list, in square brackets"),
+        ("[cluster]\nname = 5\n", "FILE:2: cluster.name: Error: 5 cannot be used: write it in quotes"),
+        ('[paths]\nrun = ["x"]\n', "FILE:2: paths.run: Error: ['x'] cannot be used: write a path, in quotes"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_said_plainly(written: Written, text: str, said: str) -> None:
+    assert any(line.startswith(said) for line in refusals(written(text)))
 
 
 def test_a_missing_table_says_what_to_write(written: Written) -> None:
