@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from daemon.model.cib import write_cib
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Refused
-from daemon.model.initial import initial_configuration
 from tests.differential.test_pcs import SCENARIOS, START
-from tests.property.model_edits import NODES, Edit, edits
+from tests.property.model_edits import Edit, edits, populated
 
 
 def crm_verify(configuration: Configuration, folder: Path) -> str:
@@ -47,7 +46,7 @@ def test_crm_verify_accepts_every_state_of_a_runbook(name: str, tmp_path: Path) 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(edits, min_size=5, max_size=30))
 def test_crm_verify_accepts_whatever_our_edits_make(tmp_path: Path, steps: list[tuple[str, Edit]]) -> None:
-    configuration = initial_configuration("lab", NODES)
+    configuration = populated()
     taken = []
     for said, edit in steps:
         try:

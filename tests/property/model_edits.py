@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -24,19 +25,45 @@ from daemon.model.edits import (
 )
 from daemon.model.edits.constraints import SetRequest
 from daemon.model.edits.operations import OperationRequest
+from daemon.model.initial import initial_configuration
 
 Edit = Callable[[Configuration], Configuration]
 
-PRIMITIVES = ("VIP", "V2", "web", "db", "fs")
+PRIMITIVES = ("VIP", "V2", "web", "db", "fs", "one", "two")
 GROUPS = ("G", "H")
 NODES = ("a1", "a2", "a3")
 
-anything = st.sampled_from(
-    [*PRIMITIVES, *GROUPS, *(f"{name}-clone" for name in (*PRIMITIVES, *GROUPS)), "nobody", "1x"]
+
+@dataclass(frozen=True)
+class Pick:
+    """A resource of the configuration that is being edited, by its place there: drawn names would rarely exist."""
+
+    place: int
+
+    def of(self, configuration: Configuration) -> str:
+        names = [resource.id for resource in configuration.walk()]
+        return names[self.place % len(names)] if names else "nobody"
+
+
+def _resolved(value: Any, configuration: Configuration) -> Any:
+    match value:
+        case Pick():
+            return value.of(configuration)
+        case list():
+            return [_resolved(part, configuration) for part in value]
+        case SetRequest():
+            return SetRequest(_resolved(value.resources, configuration), value.options)
+        case _:
+            return value
+
+
+anything: st.SearchStrategy[Any] = st.one_of(
+    *[st.integers(0, 20).map(Pick)] * 12, st.sampled_from(["nobody", "1x", "VIP-clone", "G"])
 )
+new = st.sampled_from([*PRIMITIVES, "1x", "G-clone"])
 primitive = st.sampled_from(PRIMITIVES)
 node = st.sampled_from([*NODES, "stranger"])
-score = st.sampled_from(["INFINITY", "-INFINITY", "0", "50", "-7", "+3", "12345678901", "x"])
+score = st.sampled_from(["INFINITY", "-INFINITY", "0", "50", "-7", "+3", "x"])
 some = st.lists(anything, min_size=1, max_size=3)
 meta = st.dictionaries(
     st.sampled_from(
@@ -90,7 +117,9 @@ def _edit(
     function: Callable[..., Configuration], **strategies: st.SearchStrategy[Any]
 ) -> st.SearchStrategy[tuple[str, Edit]]:
     def make(arguments: dict[str, Any]) -> tuple[str, Edit]:
-        return f"{function.__name__}({arguments})", lambda configuration: function(configuration, **arguments)
+        return f"{function.__name__}({arguments})", lambda configuration: function(
+            configuration, **{name: _resolved(value, configuration) for name, value in arguments.items()}
+        )
 
     return st.fixed_dictionaries(strategies).map(make)
 
@@ -98,7 +127,7 @@ def _edit(
 edits: st.SearchStrategy[tuple[str, Edit]] = st.one_of(
     _edit(
         resources.create_resource,
-        resource=anything,
+        resource=new,
         agent=agent,
         options=options,
         operations=st.lists(operation, max_size=2),
@@ -121,7 +150,13 @@ edits: st.SearchStrategy[tuple[str, Edit]] = st.one_of(
     _edit(clones.unclone_resource, resource=anything),
     _edit(groups.add_to_group, group=st.sampled_from(GROUPS), resources=some),
     _edit(groups.add_to_group, group=st.sampled_from(GROUPS), resources=some, before=anything),
-    _edit(groups.remove_from_group, group=st.sampled_from(GROUPS), resources=st.lists(anything, max_size=2)),
+    _edit(
+        groups.remove_from_group,
+        group=st.sampled_from(GROUPS),
+        resources=st.lists(st.sampled_from(["one", "two"]), max_size=2),
+    ),
+    _edit(clones.unclone_resource, resource=st.sampled_from(["fs", "fs-clone", "VIP", "web"])),
+    _edit(clones.clone_resource, resource=st.sampled_from(["G", "one", "VIP", "web"])),
     _edit(standing.enable, resources=some),
     _edit(standing.disable, resources=some),
     _edit(standing.manage, resources=some),
@@ -159,3 +194,17 @@ edits: st.SearchStrategy[tuple[str, Edit]] = st.one_of(
         attributes=st.dictionaries(st.sampled_from(["rack", "a b"]), st.sampled_from(["1", ""])),
     ),
 )
+
+
+def populated() -> Configuration:
+    """A cluster with some of everything, for edits to meet."""
+    configuration = initial_configuration("lab", NODES)
+    for name in PRIMITIVES[2:]:
+        configuration = resources.create_resource(configuration, resource=name, agent="ocf:heartbeat:Dummy")
+    configuration = resources.create_resource(
+        configuration, resource="VIP", agent="ocf:heartbeat:IPaddr2", options={"ip": "192.0.2.1"}
+    )
+    configuration = order.add_order(configuration, first="web", then="db")
+    configuration = clones.clone_resource(configuration, resource="fs")
+    configuration = groups.add_to_group(configuration, group="G", resources=["one", "two"])
+    return colocation.add_colocation(configuration, resource="web", with_resource="VIP")

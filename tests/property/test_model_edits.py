@@ -9,15 +9,14 @@ from daemon.model.changes import describe_change, digest
 from daemon.model.cib import read_configuration, write_cib
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Refused, errors_of
-from daemon.model.initial import initial_configuration
 from daemon.model.validation import validate
-from tests.property.model_edits import NODES, Edit, edits
+from tests.property.model_edits import Edit, edits, populated
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(edits, min_size=1, max_size=25))
 def test_any_sequence_of_edits_leaves_a_configuration_without_errors(steps: list[tuple[str, Edit]]) -> None:
-    configuration = initial_configuration("lab", NODES)
+    configuration = populated()
     for said, edit in steps:
         before = configuration.model_dump_json()
         try:
