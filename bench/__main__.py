@@ -1,0 +1,32 @@
+"""Entry of `make bench`: all benchmarks, or those that are named."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench import footprint, gap, packets
+from bench.report import Report
+
+BENCHMARKS = {"gap": gap.measure, "packets": packets.measure, "footprint": footprint.measure}
+OUTPUT = Path("build/bench.json")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which (default: all)")
+    parser.add_argument("--runs", type=int, default=10, help="samples of each figure")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args()
+    if options.runs < 1:
+        parser.error("--runs: at least 1")
+    report = Report()
+    for name in options.names or BENCHMARKS:
+        BENCHMARKS[name](report, options.runs)
+    report.write(options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
