@@ -40,7 +40,13 @@ class Agent:
 
     def __call__(self, operation: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [AGENT, operation], env=self.environment, capture_output=True, text=True, timeout=30, check=False
+            # with the soft limit of descriptors that systemd gives a service
+            ["prlimit", "--nofile=1024:20000", AGENT, operation],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
 
 
@@ -76,7 +82,7 @@ def test_it_listens_when_start_returns_and_answers_with_the_hosts_name(agent: Ag
 
 def test_it_serves_many_clients_side_by_side(agent: Agent) -> None:
     assert agent("start").returncode == 0
-    idle = [connection(agent) for _ in range(20)]
+    idle = [connection(agent) for _ in range(1200)]
     answers: list[int] = []
 
     def ask() -> None:
