@@ -140,9 +140,10 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         runner.serve("forwarder", engine.helper_argv())
     await runner.start()
     watchdog = loop.create_task(notify.feed_watchdog())
-    ended = loop.create_future()
+    ended: asyncio.Future[int] = loop.create_future()
+    ended_again: asyncio.Future[int] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _end, ended, 0)
+        loop.add_signal_handler(number, lambda: _end(ended_again if ended.done() else ended, 0))
     loop.set_exception_handler(lambda _, context: _broken(ended, context))
     _be_on_time(configured.realtime.scheduling)
     realtime.quiet_collector()
@@ -157,8 +158,10 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     notify.ready()
     try:
         code: int = await ended
-    finally:
         notify.stopping()
+        if code == 0:
+            await _leave(node, ended_again)
+    finally:
         watchdog.cancel()
         node.stop()
         await control.stop()
@@ -166,6 +169,15 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         engine.close()
         store.close()
     return code
+
+
+async def _leave(node: Node, hurry: asyncio.Future[int]) -> None:
+    """Give everything away first, unless a second signal says that there is no time for it."""
+    leaving = asyncio.get_running_loop().create_task(node.leave())
+    await asyncio.wait((leaving, hurry), return_when=asyncio.FIRST_COMPLETED)
+    if not leaving.done():
+        log.warning("a second signal: it ends now, and what it held is taken over when its lease has ended")
+    leaving.cancel()
 
 
 def _broken(ended: asyncio.Future[int], context: dict[str, object]) -> None:

@@ -19,8 +19,8 @@ import msgspec
 
 from daemon.addresses import SharedAddresses
 from daemon.cluster.core.core import Core
-from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.core.effects import Ready
+from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.messages import Message
 from daemon.cluster.records import Admit, LogEntry, Request
 from daemon.cluster.store import Store
@@ -29,7 +29,7 @@ from daemon.executor import Executor, Finish, RunOperation
 from daemon.executor.slots import Wanted
 from daemon.journal import Journal
 from daemon.operations import Operations
-from daemon.state.commands import StateCommand
+from daemon.state.commands import Leave, StateCommand
 from daemon.state.state import Outcome, State
 from datapath.engine import DatapathError
 
@@ -39,6 +39,9 @@ ROUNDS_MAX = 64
 """a pump that goes on for longer has found two parts that feed each other: a bug, and better loud than hung"""
 REPAIR_EVERY_NS = 500_000_000
 PROPOSAL_GIVEN_UP_S = 30.0
+LEAVE_NS = 75_000_000_000
+"""for what is given away before a stop; TimeoutStopSec= of the unit leaves room beyond it"""
+LEAVE_LOOK_S = 0.02
 
 
 def boot_ns() -> int:
@@ -234,6 +237,26 @@ class Node:
         self._timer_due_ns = due_ns
         delay_s = max(0, due_ns - boot_ns()) / 1e9
         self._timer = self._loop.call_later(delay_s, self._tick)
+
+    async def leave(self) -> None:
+        """Give everything away and stop it here, `LEAVE_S` at most; then hand over the leadership if it is ours."""
+        self.propose(Leave(self.executor.node, self.executor.incarnation))
+        end_ns = boot_ns() + LEAVE_NS
+        while not self.executor.has_left(self.state, boot_ns()):
+            if boot_ns() >= end_ns:
+                log.warning("not everything could be given away in time; what is left ends with this process")
+                break
+            await asyncio.sleep(LEAVE_LOOK_S)
+        now_ns = boot_ns()
+        for peer in self.core.status(now_ns).peers:
+            if (
+                peer.live
+                and peer.admitted
+                and peer.name != self.executor.node
+                and self.core.transfer(peer.name, now_ns)
+            ):
+                break
+        self.pump()
 
     def stop(self) -> None:
         """Fall silent at once and let go: what the others need is in the log."""

@@ -7,7 +7,7 @@ import msgspec
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
 from daemon.control.exitcodes import meaning_of
 from daemon.control.schema import LogLine
-from daemon.state.commands import Cleanup, Drain, Edit, Refresh, Result, Slots, StateCommand, Tick
+from daemon.state.commands import Cleanup, Drain, Edit, Leave, Refresh, Result, Slots, StateCommand, Tick
 
 _decoder: msgspec.msgpack.Decoder[StateCommand] = msgspec.msgpack.Decoder(StateCommand)
 
@@ -49,6 +49,8 @@ def _tell_request(command: StateCommand, origin: str) -> tuple[str, str | None, 
             return "cleanup", node, f"{author or 'somebody'} forgave failures of {_scope(resource, node)}"
         case Refresh(resource=resource, node=node, author=author):
             return "refresh", node, f"{author or 'somebody'} asked to probe {_scope(resource, node)} again"
+        case Leave(node=node):
+            return "leave", node, f"{node} is about to stop: its resources and slots go elsewhere"
         case Drain(on=on, author=author):
             verb = "drains" if on else "no longer drains"
             parts = (("node", command.node), ("address", command.address), ("slot", command.slot))

@@ -99,6 +99,24 @@ class Executor:
             return others
         return [i for i in others if is_address(state.configuration, i)]
 
+    def has_left(self, state: State, now_ns: int) -> bool:
+        """Whether nothing of the cluster's runs or is served here any more, after a `Leave` of this process.
+
+        Without a lease nobody hears a `Leave`: then everything must have been stopped for want of one.
+        """
+        if self.operations.running:
+            return False
+        if not self.admitted(state):
+            return True
+        if now_ns < self.lease_until_ns:
+            held = any(
+                self.node in (s.holder, s.successor) for slots in state.slots.values() for s in slots.values()
+            )
+            busy = any(action.node == self.node for action in state.plan.actions)
+            return state.nodes[self.node].leaving and not held and not busy
+        overdue = now_ns - self.lease_until_ns >= STOP_AFTER_NS
+        return overdue and not self.operations.unstopped(self._left_alone(state, now_ns))
+
     def _mark(self, command: StateCommand) -> bool:
         """True for a report that is not on its way yet."""
         name = msgspec.msgpack.encode(command)

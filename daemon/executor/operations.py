@@ -109,10 +109,17 @@ class OperationDuty:
     def abandon(self, instances: list[str]) -> list[RunOperation]:
         """Stop these because this node is on its own; what became of it is told once somebody listens again."""
         self.monitors.clear()
-        stops = [RunOperation(instance, "stop", 0) for instance in instances if instance not in self.running]
-        starts = [stop for stop in stops if stop.key not in self.told]
+        starts = [
+            RunOperation(instance, "stop", 0)
+            for instance in self.unstopped(instances)
+            if instance not in self.running
+        ]
         self.running |= {stop.instance: stop for stop in starts}
         return starts
+
+    def unstopped(self, instances: list[str]) -> list[str]:
+        """Those of `instances` that `abandon` has not stopped yet."""
+        return [instance for instance in instances if (instance, "stop", 0) not in self.told]
 
     def _may_start(self, action: Action) -> bool:
         key = (action.instance, action.operation, action.interval_ms)

@@ -84,8 +84,15 @@ class Drain(msgspec.Struct, tag="drain", array_like=True, frozen=True):
     author: str
 
 
+class Leave(msgspec.Struct, tag="leave", array_like=True, frozen=True):
+    """This process is about to end by intention: resources and slots go elsewhere until its next admission."""
+
+    node: str
+    incarnation: int
+
+
 class Tick(msgspec.Struct, tag="tick", array_like=True, frozen=True):
     """Nothing but the entry's stamp: time has passed that the state waits for (failure-timeout)."""
 
 
-StateCommand = Edit | Result | Slots | Cleanup | Refresh | Drain | Tick
+StateCommand = Edit | Result | Slots | Cleanup | Refresh | Drain | Leave | Tick

@@ -67,6 +67,8 @@ class NodeState:
     epoch: int = 0
     """index of the newest Admit or Lost"""
     kernel_boot_id: str = ""
+    leaving: bool = False
+    """its process is about to end by intention"""
 
 
 @dataclass(slots=True)
@@ -126,13 +128,14 @@ class State:
                 for number, slot in slots.items():
                     if slot.holder == name and slot.opened:
                         slots[number] = unconfirmed(slot)
+            node.leaving = False
         node.admitted, node.incarnation, node.kernel_boot_id = True, incarnation, kernel_boot_id
         node.epoch = self.index
         return Outcome(True, f"{name} takes part")
 
     def _lost(self, name: str) -> Outcome:
         node = self.nodes.setdefault(name, NodeState(name))
-        node.admitted, node.epoch = False, self.index
+        node.admitted, node.leaving, node.epoch = False, False, self.index
         self.results.forget_node(name, failures=True)
         self._forget_ready(name)
         freed = 0
@@ -172,6 +175,11 @@ class State:
             case commands.Refresh(resource, node, _):
                 self.results.refresh(self._family(resource), node)
                 return Outcome(True, f"{resource or 'all resources'} will be probed again")
+            case commands.Leave(node, incarnation):
+                if not self._counts(node, incarnation):
+                    return Outcome(False, f"{node} is not admitted in that incarnation")
+                self.nodes[node].leaving = True
+                return Outcome(True, f"{node} is about to stop")
             case commands.Drain():
                 return Outcome(False, "drain is not implemented yet")
         return Outcome(True)
@@ -345,7 +353,9 @@ class State:
         nodes = {}
         for name in sorted(names):
             node = self.nodes.get(name)
-            nodes[name] = NodeView(name, online=node is not None and node.admitted)
+            nodes[name] = NodeView(
+                name, online=node is not None and node.admitted, shutdown=node is not None and node.leaving
+            )
         return View(
             configuration=self.configuration,
             nodes=nodes,
@@ -390,7 +400,7 @@ class State:
             "configuration": self.configuration.model_dump_json(),
             "epoch": self.configuration_epoch,
             "nodes": [
-                [n.name, n.admitted, n.incarnation, n.epoch, n.kernel_boot_id]
+                [n.name, n.admitted, n.incarnation, n.epoch, n.kernel_boot_id, n.leaving]
                 for _, n in sorted(self.nodes.items())
             ],
             "slots": [

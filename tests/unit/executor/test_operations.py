@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daemon.executor import Executor, Finish, RunOperation
-from daemon.state.commands import Result
+from daemon.state.commands import Leave, Result
 from tests.unit.executor.cluster import INCARNATION, Cluster, webserver
 
 SECOND_NS = 1_000_000_000
@@ -117,3 +117,33 @@ def test_without_a_lease_everything_is_stopped_after_a_while_and_told_when_someb
     assert told.operation == "stop"
     host.executor.lease(host.now_ns + SECOND_NS)
     assert [o.operation for o in host.operations()] == ["start"]
+
+
+def test_a_node_that_leaves_stops_what_it_runs_and_has_left_when_that_is_known() -> None:
+    cluster = Cluster(webserver())
+    host = placed(cluster)
+    (start,) = host.operations()
+    host.end(start, OK)
+    cluster.request(Leave(host.node, INCARNATION), host.node)
+    assert not host.executor.has_left(cluster.state, host.now_ns)
+    (stop,) = host.operations()
+    assert stop.operation == "stop"
+    assert not host.executor.has_left(cluster.state, host.now_ns), "the agent runs"
+    host.end(stop, OK)
+    assert host.executor.has_left(cluster.state, host.now_ns)
+    (heir,) = cluster.state.plan.placement["web"]
+    assert heir != host.node
+
+
+def test_a_node_without_a_lease_has_left_once_it_has_stopped_everything_on_its_own() -> None:
+    cluster = Cluster(webserver())
+    host = placed(cluster)
+    (start,) = host.operations()
+    host.end(start, OK)
+    host.executor.lease(host.now_ns)
+    host.operations()
+    assert not host.executor.has_left(cluster.state, host.now_ns)
+    host.now_ns += 2 * SECOND_NS
+    (stop,) = host.operations()
+    host.executor.finished(stop, OK, host.now_ns)
+    assert host.executor.has_left(cluster.state, host.now_ns)

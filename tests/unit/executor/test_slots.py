@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daemon.executor import Executor
 from daemon.executor.slots import Wanted
-from daemon.state.commands import Slots
+from daemon.state.commands import Leave, Slots
 from daemon.state.slots import Phase
 from datapath.engine import SlotState
 from tests.unit.executor.cluster import INCARNATION, Cluster, shared
@@ -220,3 +220,28 @@ def test_nothing_is_done_twice() -> None:
     host.step()
     effects = host.executor.take(cluster.state, host.now_ns)
     assert (effects.kernel, effects.enforced_epoch, effects.proposals, effects.operations) == (None, None, [], [])
+
+
+def test_a_node_that_leaves_drains_its_slots_to_the_others_before_it_has_left() -> None:
+    cluster = serving()
+    hosts = {name: Host(cluster, name) for name in ("a1", "a2", "a3", "a4")}
+    for host in hosts.values():
+        host.step()
+    cluster.request(Leave("a1", INCARNATION), "a1")
+    leaver = hosts["a1"].executor
+    for _ in range(6):
+        assert held_by(cluster, "a1") or leaver.has_left(cluster.state, SECOND_NS)
+        for host in hosts.values():
+            host.step()
+        for number in held_by(cluster, "a1"):
+            leaver.flows_left(cluster.state, "VIP", number, 0, SECOND_NS)
+    assert leaver.has_left(cluster.state, SECOND_NS)
+    assert hosts["a1"].kernel == {}
+    assert len(cluster.state.slots["VIP"]) == 4
+
+
+def test_a_new_process_of_a_node_that_had_left_takes_part_again() -> None:
+    cluster = serving()
+    cluster.request(Leave("a1", INCARNATION), "a1")
+    cluster.admit("a1", INCARNATION + 1)
+    assert not cluster.state.nodes["a1"].leaving
