@@ -82,10 +82,11 @@ class Station:
             file.write(str(value))
 
     def wire(self, protocol: int = 3) -> socket.socket:
-        """A packet socket on eth0 (3 is ETH_P_ALL), with a receive time-out of a second."""
+        """A packet socket on eth0 (3 is ETH_P_ALL) that hears what comes in, with a time-out of a second."""
         with self.inside():
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+            sock.setsockopt(263, 23, 1)  # SOL_PACKET, PACKET_IGNORE_OUTGOING
             sock.bind(("eth0", protocol))
         sock.settimeout(1)
         return sock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import select
 import signal
 import socket
@@ -12,7 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from datapath.engine import Address, DatapathError, HashKind, SlotState, Wish
+from datapath.engine import Address, DatapathError, HashKind, MacMode, SlotState, Wish
 from datapath.hashing import key_of, slot
 from datapath.mac import shared_mac
 from datapath.raw.engine import RawEngine
@@ -207,8 +209,8 @@ class Tap:
         """IP packets that arrive until nothing has come for `seconds`, from the shared address."""
         found = []
         while select.select([self.sock], [], [], seconds)[0]:
-            data, where = self.sock.recvfrom(1 << 16)
-            if where[2] != socket.PACKET_OUTGOING and data[12:14] == b"\x08\x00" and data[26:30] == VIP.packed:
+            data = self.sock.recv(1 << 16)
+            if data[12:14] == b"\x08\x00" and data[26:30] == VIP.packed:
                 found.append(Ether(data))
         return found
 
@@ -302,6 +304,51 @@ def test_a_ping_is_answered_by_exactly_one_host(trio: Bench) -> None:
     assert answered == expected
 
 
+@pytest.mark.parametrize("mode", list(MacMode))
+def test_every_kind_of_shared_mac_works(solo: Bench, mode: MacMode) -> None:
+    host = solo.hosts[0]
+    mac = shared_mac(VIP, 24, mode=mode)
+    with host.station.inside():
+        host.engine.apply([Wish(replace(address(), mac=mac, mac_mode=mode), ALL_OPEN)])
+    host.responder.serve({VIP: mac})
+    with solo.connect() as sock:
+        assert greeting(sock) == host.name
+    assert mac in ip("-n", solo.client.namespace, "neigh", "show", str(VIP))
+
+
+def test_an_ipv6_address_is_shared_as_well(trio: Bench) -> None:
+    """Neighbour discovery is answered elsewhere: the client is told the MAC."""
+    vip = IPv6Address("fd00:110::120")
+    mac = shared_mac(vip, 64)
+    shared = Address("VIP6", vip, 64, "eth0", mac, HashKind.SOURCEIP_SOURCEPORT, SEED, SLOTS)
+    sockets = contextlib.ExitStack()
+    for number, station in enumerate([trio.client, *(host.station for host in trio.hosts)]):
+        ip("-n", station.namespace, "address", "add", f"fd00:110::{number + 1}/64", "dev", "eth0", "nodad")
+    ip("-n", trio.client.namespace, "neigh", "add", str(vip), "lladdr", mac, "dev", "eth0", "nud", "permanent")
+    names: dict[int, str] = {}
+    with sockets:
+        listeners = {}
+        for index, host in enumerate(trio.hosts):
+            mine = range(index, SLOTS, len(trio.hosts))
+            names |= dict.fromkeys(mine, host.name)
+            with host.station.inside():
+                host.engine.apply([Wish(shared, dict.fromkeys(mine, SlotState.OPEN))])
+                listener = socket.create_server(("::", PORT + 1), family=socket.AF_INET6, backlog=64)
+            listener.settimeout(3)
+            listeners[host.name] = sockets.enter_context(listener)
+        for _ in range(30):
+            with trio.client.inside():
+                client = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            with client:
+                client.settimeout(3)
+                client.connect((str(vip), PORT + 1))
+                here = client.getsockname()
+                key = key_of(HashKind.SOURCEIP_SOURCEPORT, IPv6Address(here[0]), here[1])
+                served, peer = listeners[names[slot(key, SEED, SLOTS)]].accept()
+                served.close()
+                assert peer[1] == here[1]
+
+
 def test_after_the_lease_nothing_is_accepted(solo: Bench) -> None:
     host = solo.hosts[0]
     host.apply(ALL_OPEN)
@@ -332,6 +379,41 @@ def test_a_forwarder_that_was_stopped_accepts_nothing_after_the_deadline(solo: B
     assert tap.heard(0.2) == []
     tap.close()
     assert host.accepted() == 0
+
+
+def test_however_a_forwarder_is_stopped_no_answer_leaves_after_the_deadline(solo: Bench) -> None:
+    """Stopped at a random moment of a storm, once a round; heard is what it answers after it goes on."""
+    host = solo.hosts[0]
+    host.apply(ALL_OPEN)
+    tap = solo.tap()
+    storm_ended = threading.Event()
+    frame = bytes(Ether(src=CLIENT_MAC, dst=SHARED) / IP(src=CLIENT, dst=str(VIP)) / ICMP() / Raw(b"x" * 20))
+
+    def storm() -> None:
+        with contextlib.closing(solo.client.wire(0)) as wire:
+            while not storm_ended.wait(0.001):
+                wire.send(frame)
+
+    thread = threading.Thread(target=storm)
+    thread.start()
+    moments = random.Random(1)
+    answered, late = 0, 0
+    try:
+        for _ in range(30):
+            deadline_ns = boot_clock_ns() + moments.randint(3_000_000, 12_000_000)
+            host.engine.renew(deadline_ns)
+            time.sleep(moments.random() * 0.012)
+            host.signal(signal.SIGSTOP)
+            wait_for("the lease's end", lambda ends=deadline_ns: boot_clock_ns() > ends)
+            answered += len(tap.heard(0.002))
+            host.signal(signal.SIGCONT)
+            late += len(tap.heard(0.01))
+    finally:
+        storm_ended.set()
+        thread.join()
+        tap.close()
+    assert answered > 0
+    assert late == 0
 
 
 def test_what_was_queued_while_the_slot_was_elsewhere_is_not_accepted_when_it_comes_back(solo: Bench) -> None:
