@@ -34,11 +34,16 @@ class Finding:
 
 
 def error(code: str, where: str, message: str, remedy: str = "") -> Finding:
-    return Finding(code, "error", where, message, remedy)
+    return Finding(code, "error", _printable(where), _printable(message), _printable(remedy))
 
 
 def warning(code: str, where: str, message: str, remedy: str = "") -> Finding:
-    return Finding(code, "warning", where, message, remedy)
+    return Finding(code, "warning", _printable(where), _printable(message), _printable(remedy))
+
+
+def _printable(text: str) -> str:
+    """Findings quote what was asked for; a terminal must neither choke on it nor obey it."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
 def errors_of(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -76,6 +76,14 @@ def test_what_is_no_agent_is_refused(agent: str) -> None:
         resources.create_resource(START, resource="r", agent=agent)
 
 
+@pytest.mark.parametrize("name", ["", "1a", "a b", "a:b", "\x1b[2J", b"\xff".decode(errors="surrogateescape")])
+def test_a_name_that_xml_does_not_allow_is_refused_in_printable_words(name: str) -> None:
+    with pytest.raises(Refused, match="invalid resource name") as caught:
+        resources.create_resource(START, resource=name, agent="ocf:heartbeat:Dummy")
+    assert str(caught.value).isprintable()
+    assert str(caught.value).encode()
+
+
 def test_a_short_name_is_looked_up_among_installed_agents_too() -> None:
     made = resources.create_resource(START, resource="r", agent="frob", installed=["ocf:acme:frob"])
     assert primitive(made, "r").agent == "ocf:acme:frob"

@@ -65,6 +65,16 @@ CASES: dict[str, tuple[Configuration, str, str]] = {
     "the same id twice": (Configuration(resources=(A, A)), "error", "duplicate-id"),
     "an id that XML does not allow": (Configuration(resources=(dummy("1a"),)), "error", "bad-id"),
     "a control character": (Configuration(resources=(dummy("a", description="\x00"),)), "error", "bad-character"),
+    "bytes that were not UTF-8": (
+        Configuration(resources=(dummy("a", description=b"\xff".decode(errors="surrogateescape")),)),
+        "error",
+        "bad-character",
+    ),
+    "a character that is none": (
+        Configuration(resources=(dummy("a", description="\ufffe"),)),
+        "error",
+        "bad-character",
+    ),
     "a score that is none": (
         Configuration(resources=(A,), constraints=(Location(id="l", resource="a", node="n", score="much"),)),
         "error",
