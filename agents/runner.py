@@ -326,6 +326,13 @@ def _be_ordinary() -> None:
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals() - {
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    }:  # these two are Python's, it restores them
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # A handler that does nothing: the runner goes on ignoring it, and exec gives agents the default back.
+            signal.signal(number, lambda *_: None)
     os.umask(0o022)
     os.chdir("/")
 

@@ -290,6 +290,36 @@ async def test_an_agent_of_the_resource_agents_package_runs_as_pacemaker_runs_it
     assert {parameter.name for parameter in described.parameters} <= set(ipaddr2_parameters.KNOWN)
 
 
+@pytest.mark.root
+async def test_agents_are_ordinary_processes_whatever_the_runner_was_started_with(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    report = "umask; env | cut -d= -f1 | tr '\\n' ' '; echo; chrt -p $$; "
+    bench.script("self", report + "grep -E 'Sig(Ign|Blk)' /proc/self/status; ls /proc/$$/fd")
+
+    def spoiled() -> None:
+        os.umask(0o077)
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    argv = [sys.executable, "-m", "agents.runner", "--config", str(bench.config)]
+    bench.process = subprocess.Popen(argv, preexec_fn=spoiled, env={**os.environ, "SECRET": "x"})  # noqa: PLW1509, ASYNC220
+    await bench.client.start()
+    try:
+        said = (await bench.run("self", what="x")).output.splitlines()
+    finally:
+        await bench.client.close()
+        assert bench.end() == 0
+    umask, names, policy, _, blocked, ignored, *descriptors = said
+    assert umask == "0022"
+    assert "SECRET" not in names.split()
+    assert {"OCF_RESKEY_what", "OCF_ROOT", "PATH"} <= set(names.split())
+    assert policy.endswith("SCHED_OTHER")
+    assert int(blocked.split()[1], 16) == 0
+    assert int(ignored.split()[1], 16) == 0
+    assert set(descriptors) <= {"0", "1", "2", "10", "255"}, "a shell keeps its script on one of the last two"
+
+
 async def test_a_client_that_speaks_nonsense_is_dropped_and_the_others_stay(bench: Bench) -> None:
     bench.script("quick", "exit 0")
     assert (await bench.run("quick")).exit_code == 0
