@@ -24,9 +24,17 @@ _MONITOR = Option("--monitor", "", "switch their recurring monitors as well")
 _EVERYTHING = Option("--full", "", "tell each node, link and planned action as well")
 _FULL = Option("--full", "", "show ids as well")
 _FOLLOW = Option("--follow", "", "go on as entries arrive", short="-f")
+_SHOW_FULL = Option("--full", "", "show how all of them are configured")
+_ROLE = (
+    Option("--promoted", "", "only the promoted instance"),
+    Option("--master", "", "the same, in the words of older versions"),
+)
+_VERBOSE = Option("--verbose", "", "accepted: everything is told anyway", short="-V")
 _CONFIG = Option("--config", "", "push only the configuration (what vipcast always does)")
 _NODE = Option("--node", "NODE", "on this node only")
 _ALL = Option("--all", "", "on all nodes")
+_START = Option("--start", "", "accepted with cluster setup, which tells where a cluster is set up")
+_CLUSTER_NAME = Option("--name", "NAME", "accepted with cluster setup, which tells where a cluster is set up")
 _WHO = (
     Option("--vip", "ADDRESS", "without a daemon: the shared address"),
     Option("--slots", "N", "without a daemon: how many slots it has"),
@@ -103,6 +111,14 @@ _ROWS = (
         (0, ANY),
     ),
     _row(
+        "resource show",
+        "[<id>]...",
+        "Show resources and where they run, or how those that are named are configured",
+        "resource:show",
+        (0, ANY),
+        (_SHOW_FULL,),
+    ),
+    _row(
         "resource clone",
         "<id> [<clone id>] [meta] [option=value]...",
         "Clone a resource or group",
@@ -157,6 +173,7 @@ _ROWS = (
         "Keep a resource away from a node, or from where it is",
         "standing:ban",
         (1, 3),
+        _ROLE,
     ),
     _row(
         "resource move",
@@ -164,6 +181,7 @@ _ROWS = (
         "Move a resource to a node, or away from where it is",
         "standing:move",
         (1, 3),
+        _ROLE,
     ),
     _row("resource clear", "<id> [<node>]", "Take back what ban and move have said", "standing:clear", (1, 2)),
     _row(
@@ -181,6 +199,20 @@ _ROWS = (
         "standing:refresh",
         (0, ANY),
         (_NODE, _FULL),
+    ),
+    _row(
+        "resource failcount",
+        "[show] [<id>]",
+        "Show how often resources have failed, and where",
+        "status:show_failcounts",
+        (0, 2),
+    ),
+    _row(
+        "resource utilization",
+        "<id> [<name>=<number>]...",
+        "Show or set what a resource uses of its node",
+        "utilization:of_resource",
+        (1, ANY),
     ),
     _row(
         "resource defaults",
@@ -303,12 +335,24 @@ _ROWS = (
         "",
         "Check the configuration and say what is wrong with it",
         "cluster:verify",
-        options=(_FULL,),
+        options=(_FULL, _VERBOSE),
     ),
     _row(
         "cluster log", "", "Show the replicated log as sentences", "cluster:log", options=(_FOLLOW, _LINES, _SINCE)
     ),
     _row("cluster events", "", "Print changes as they happen, one JSON document a line", "cluster:events"),
+    *(
+        _row(
+            f"cluster {verb}",
+            "[<word>]...",
+            "Said elsewhere: tells where",
+            "elsewhere:refuse",
+            (0, ANY),
+            (_ALL, _START, _CLUSTER_NAME),
+        )
+        for verb in ("setup", "auth", "start", "stop", "enable", "disable", "destroy")
+    ),
+    _row("config", "", "Show the whole configuration", "config:show"),
     _row("property", "", "List the cluster's properties", "property:show"),
     _row("property config", "[<name>]...", "List the cluster's properties", "property:show", (0, ANY), (_ALL,)),
     _row(
@@ -344,6 +388,13 @@ _ROWS = (
         "node:attribute",
         (0, ANY),
     ),
+    _row(
+        "node utilization",
+        "<node> [<name>=<number>]...",
+        "Show or set what a node offers",
+        "utilization:of_node",
+        (1, ANY),
+    ),
     _row("stonith", "", "Say how vipcast goes without fencing devices", "stonith:refuse", (0, ANY)),
     _row(
         "who",
@@ -366,8 +417,6 @@ _ROWS = (
 )
 
 _SECOND_NAMES = (
-    _same("resource show", "resource config"),
-    _same("resource list", "resource status"),
     _same("resource remove", "resource delete"),
     _same("resource group delete", "resource group remove"),
     _same("resource ungroup", "resource group remove"),
@@ -394,7 +443,6 @@ _SECOND_NAMES = (
     _same("status status", "status"),
     _same("status cluster", "cluster status"),
     _same("status quorum", "cluster status"),
-    _same("config", "resource config"),
 )
 
 

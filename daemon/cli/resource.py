@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from daemon.cli.call import OK, Call, CommandError
 from daemon.cli.editing import edit, saying
 from daemon.cli.layout import configuration as layout
+from daemon.cli.status import show_resources
 from daemon.cli.words import Section, leading_plain, operations, pairs, sections
 from daemon.model.configuration import Configuration
 from daemon.model.edits import clones, resources
@@ -181,6 +182,11 @@ def config(call: Call) -> int:
     for resource in found:
         call.out.lines(layout.resource(resource))
     return OK
+
+
+def show(call: Call) -> int:
+    """`resource show [<id>]... [--full]`, two commands in one, as pcs has it."""
+    return config(call) if call.arguments or call.has("--full") else show_resources(call)
 
 
 def _meta(call: Call, asked: Iterable[Section]) -> dict[str, str]:

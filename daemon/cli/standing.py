@@ -51,7 +51,12 @@ def ban(call: Call) -> int:
     return edit(
         call,
         lambda configuration: moves.ban(
-            with_members(call, configuration), resource=resource, node=node, until=until, force=call.has("--force")
+            with_members(call, configuration),
+            resource=resource,
+            node=node,
+            role=_role(call),
+            until=until,
+            force=call.has("--force"),
         ),
         saying(
             f"Warning: Creating location constraint cli-ban-{resource}-on-{node} with a score of -INFINITY for "
@@ -69,7 +74,12 @@ def move(call: Call) -> int:
     return edit(
         call,
         lambda configuration: moves.move(
-            with_members(call, configuration), resource=resource, node=node, until=until, force=call.has("--force")
+            with_members(call, configuration),
+            resource=resource,
+            node=node,
+            role=_role(call),
+            until=until,
+            force=call.has("--force"),
         ),
     )
 
@@ -84,6 +94,10 @@ def clear(call: Call) -> int:
             yield f"Removing constraint: {constraint.id}"
 
     return edit(call, lambda configuration: moves.clear(configuration, resource=resource, node=node), told)
+
+
+def _role(call: Call) -> str:
+    return "Promoted" if call.has("--promoted") or call.has("--master") else "Started"
 
 
 def _place(call: Call) -> tuple[str, str | None, str | None]:
@@ -144,7 +158,7 @@ def cleanup(call: Call) -> int:
 
 def refresh(call: Call) -> int:
     """`resource refresh [<id>] [node=<node>]`"""
-    return _forget(call, call.client.refresh, "Cleaned up {}, it will be probed again")
+    return _forget(call, call.client.refresh, "Cleaned up {}, to be probed again")
 
 
 def _scope(call: Call) -> CleanupRequest:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from daemon.control.schema import ResourceStatus
 
 
+INFINITY = 1_000_000  # daemon.model.configuration has it too, and takes long to import
+
+
 def show_all(call: Call) -> int:
     """`vipcast status`"""
     if call.has("--file"):
@@ -62,6 +65,25 @@ def show_slots(call: Call) -> int:
         call.out.document(addresses)
         return OK
     call.out.lines(layout.slots(msgspec.structs.replace(document, addresses=addresses), call.out.painted))
+    return OK
+
+
+def show_failcounts(call: Call) -> int:
+    """`resource failcount [show] [<id>]`: of what failed and was not cleaned up."""
+    words = call.arguments[1:] if call.arguments[:1] == ("show",) else call.arguments
+    counts: dict[str, dict[str, int]] = {}
+    for action in call.client.status().failed_actions:
+        base = action.instance.partition(":")[0]
+        if action.fail_count and (not words or words[0] in {action.instance, base}):
+            counts.setdefault(action.instance, {})[action.node] = action.fail_count
+    if call.out.json_wanted:
+        call.out.document(counts)
+        return OK
+    if not counts:
+        call.out.line(f"No failcounts for resource '{words[0]}'" if words else "No failcounts")
+    for instance, nodes in counts.items():
+        call.out.line(f"Failcounts for resource '{instance}'")
+        call.out.lines(f"  {node}: {'INFINITY' if count >= INFINITY else count}" for node, count in nodes.items())
     return OK
 
 

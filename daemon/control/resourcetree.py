@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from daemon.control.schema import InstanceStatus, ResourceStatus, Role, SlotStatus
 from daemon.model.configuration import Configuration
 from daemon.scheduler import units
+from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.history import read_history
 from daemon.scheduler.unpack import unpack
 from daemon.scheduler.view import Action, NodeView, View
@@ -28,25 +29,27 @@ _ROLES: Mapping[units.Role, Role] = {
 _IN_WORK: Mapping[str, Role] = {"start": "Starting", "stop": "Stopping"}
 
 
-def resources(view: View, actions: Iterable[Action] = (), slots: Slots | None = None) -> tuple[ResourceStatus, ...]:
-    """The tree in the administrator's order; `actions` are those that run now."""
+def read(view: View) -> Cluster:
+    """The scheduler's picture: hosts and units, with what the results of operations say of them."""
     cluster = unpack(view)
     read_history(cluster)
+    return cluster
+
+
+def resources(
+    cluster: Cluster, actions: Iterable[Action] = (), slots: Slots | None = None
+) -> tuple[ResourceStatus, ...]:
+    """The tree in the administrator's order; `actions` are those that run now."""
     teller = _Teller(tuple(cluster.hosts), {(a.instance, a.node): a.operation for a in actions}, slots or {})
-    order = {resource.id: number for number, resource in enumerate(view.configuration.resources)}
+    order = {resource.id: number for number, resource in enumerate(cluster.view.configuration.resources)}
     ordered = sorted(cluster.units, key=lambda unit: order.get(unit.id, len(order)))
     return tuple(teller.resource(unit) for unit in ordered if not _only_remembered(unit))
-
-
-def hosts(view: View) -> Mapping[str, units.Host]:
-    """The nodes with their standby and maintenance, as the scheduler sees them."""
-    return unpack(view).hosts
 
 
 def resources_at_rest(configuration: Configuration) -> tuple[ResourceStatus, ...]:
     """The tree of a configuration that nothing runs of: `vipcast -f FILE resource`."""
     nodes = {entry.name: NodeView(entry.name, online=False) for entry in configuration.nodes}
-    return resources(View(configuration, nodes, ()))
+    return resources(read(View(configuration, nodes, ())))
 
 
 def _only_remembered(unit: units.Unit) -> bool:

@@ -25,6 +25,7 @@ from daemon.control.schema import (
     StatusDocument,
 )
 from daemon.definition import parameters_of, primitive_of
+from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.view import Action, OperationView, Plan, View
 from daemon.settings import Settings
 from daemon.state.addresses import SlotDriven, slot_driven
@@ -58,6 +59,7 @@ def build(
 ) -> StatusDocument:
     """The whole document, as this node sees it now."""
     view = state.view()
+    cluster = resourcetree.read(view)
     slots = {address: tuple(_slots(held)) for address, held in state.slots.items()}
     running = [action for action in state.plan.actions if _runs(action, state.plan)]
     return StatusDocument(
@@ -69,8 +71,8 @@ def build(
         commit_index=core.commit,
         applied_index=state.index,
         epoch=state.configuration_epoch,
-        nodes=tuple(_nodes(view, core, now_ns)),
-        resources=resourcetree.resources(view, running, _complete(state, slots)),
+        nodes=tuple(_nodes(cluster, core, now_ns)),
+        resources=resourcetree.resources(cluster, running, _complete(state, slots)),
         addresses=tuple(_addresses(state, slots, serving)),
         failed_actions=tuple(failed_actions(view)),
         pending_actions=tuple(
@@ -117,14 +119,13 @@ def _runs(action: Action, plan: Plan) -> bool:
 # ---- nodes
 
 
-def _nodes(view: View, core: CoreStatus, now_ns: int) -> Iterator[NodeStatus]:
+def _nodes(cluster: Cluster, core: CoreStatus, now_ns: int) -> Iterator[NodeStatus]:
     """Members in the order of their ranks, then nodes that only the configuration names."""
-    hosts = resourcetree.hosts(view)
     peers = {peer.name: peer for peer in core.peers}
-    for name in (*peers, *(name for name in hosts if name not in peers)):
+    for name in (*peers, *(name for name in cluster.hosts if name not in peers)):
         peer = peers.get(name)
-        online = name in view.nodes and view.nodes[name].online
-        host = hosts.get(name)
+        host = cluster.hosts.get(name)
+        online = host is not None and host.online
         yield NodeStatus(
             name=name,
             online=online,

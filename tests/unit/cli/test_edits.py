@@ -9,6 +9,7 @@ import pytest
 from daemon.cli.layout.configuration import values_of
 from daemon.model.cib import read_configuration
 from daemon.model.configuration import Clone, Colocation, Configuration, Group, Location, Order, Primitive
+from daemon.state.commands import Result
 from tests.unit.cli.conftest import Shell
 
 ADDRESS = "resource create VIP ocf:heartbeat:IPaddr2 ip=192.168.110.120 cidr_netmask=24"
@@ -268,6 +269,68 @@ def test_nodes_go_to_standby_and_maintenance_and_back(site: Shell) -> None:
     site.done("node unmaintenance a1")
     assert site.done("status nodes") == ["Online: [ a1 a2 a3 a4 ]"]
     assert "node 'a9'" in site.refused("node standby a9")
+
+
+def test_nodes_offer_and_resources_use(site: Shell) -> None:
+    site.done("node utilization a2 memory=4096")
+    assert site.done("node utilization a2") == ["Node Utilization:", " a2: memory=4096"]
+    site.done("resource utilization web memory=512 cpu=1")
+    assert site.done("resource utilization web") == ["Resource Utilization:", " web: memory=512 cpu=1"]
+    assert site("resource utilization web --json").json == {"web": {"memory": "512", "cpu": "1"}}
+    assert "must be integer" in site.refused("node utilization a2 memory=lots")
+    assert "no primitive 'nothing'" in site.refused("resource utilization nothing")
+
+
+def test_the_whole_configuration_is_on_one_page(site: Shell) -> None:
+    site.done("constraint order VIP then web")
+    site.done("property set maintenance-mode=false")
+    lines = site.done("config")
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Nodes:",
+        "Resources:",
+        "Location Constraints:",
+        "Ordering Constraints:",
+        "Colocation Constraints:",
+        "Ticket Constraints:",
+        "Resources Defaults:",
+        "Operations Defaults:",
+        "Cluster Properties:",
+    ]
+    assert " maintenance-mode: false" in lines
+    assert site("config --json").json["constraints"][0]["first"] == "VIP"
+
+
+def test_show_is_the_status_without_words_and_the_configuration_with_them(site: Shell) -> None:
+    assert site.done("resource show") == site.done("resource")
+    assert site.done("resource show VIP") == site.done("resource config VIP")
+    assert site.done("resource show --full") == site.done("resource config")
+
+
+def test_a_ban_may_concern_the_promoted_instance_alone(site: Shell) -> None:
+    site.done("resource ban web a3 --master")
+    (constraint,) = now(site).constraints
+    assert isinstance(constraint, Location)
+    assert constraint.role == "Promoted"
+
+
+def test_failcounts_are_shown_and_forgotten(site: Shell) -> None:
+    def fail() -> None:
+        backend = site.cluster.backend
+        backend.request(Result("a1", 1, "web", "monitor", 10_000, 1, "done", "it broke", 3, ""))
+
+    assert site.done("resource failcount") == ["No failcounts"]
+    site.cluster.on_loop(fail)
+    assert site.done("resource failcount show web") == ["Failcounts for resource 'web'", "  a1: 1"]
+    assert site("resource failcount --json").json == {"web": {"a1": 1}}
+    assert site.done("resource cleanup web --node a1") == ["Cleaned up web on a1"]
+    assert site.done("resource failcount show web") == ["No failcounts for resource 'web'"]
+    assert site.done("resource refresh") == ["Cleaned up all resources on all nodes, to be probed again"]
+
+
+@pytest.mark.parametrize("line", ["setup --start --name demo a1 a2", "auth a1 a2", "start --all", "destroy --all"])
+def test_what_an_old_runbook_does_elsewhere_is_told(site: Shell, line: str) -> None:
+    assert "does nothing: " in site.refused(f"cluster {line}")
 
 
 def test_nodes_have_attributes(shell: Shell) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request
 from daemon.control.narrate import narrate
-from daemon.state.commands import Cleanup, Drain, Edit, Refresh, Result, Slots, StateCommand, Tick
+from daemon.state.commands import Cleanup, Drain, Edit, Leave, Refresh, Result, Slots, StateCommand, Tick
 
 
 def told(command: Command) -> tuple[str, str | None, str]:
@@ -69,6 +69,7 @@ def test_what_the_cluster_itself_logs(command: Command, expected: tuple[str, str
         (Refresh(None, "a1", "root"), ("refresh", "a1", "root asked to probe every resource on a1 again")),
         (Drain("a1", None, 2, True, "root"), ("drain", "a1", "root drains node a1, slot 2")),
         (Drain(None, None, None, False, "root"), ("drain", None, "root no longer drains everything")),
+        (Leave("a1", 3), ("leave", "a1", "a1 is about to stop: its resources and slots go elsewhere")),
         (Tick(), ("tick", None, "time has passed that something waited for")),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.control.resourcetree import resources, resources_at_rest
+from daemon.control.resourcetree import read, resources, resources_at_rest
 from daemon.control.schema import InstanceStatus, ResourceStatus, SlotStatus
 from daemon.model.configuration import (
     AnyResource,
@@ -60,43 +60,43 @@ def only(tree: tuple[ResourceStatus, ...]) -> ResourceStatus:
 
 
 def test_a_resource_that_nobody_started_is_stopped() -> None:
-    assert only(resources(World(primitive("web")).view())).instances == (InstanceStatus("web", "Stopped"),)
+    assert only(resources(read(World(primitive("web")).view()))).instances == (InstanceStatus("web", "Stopped"),)
 
 
 def test_a_resource_runs_where_its_last_start_succeeded() -> None:
     world = World(primitive("web"))
     world.ran("a1", "web", "start")
-    assert only(resources(world.view())).instances == (InstanceStatus("web", "Started", "a1"),)
+    assert only(resources(read(world.view()))).instances == (InstanceStatus("web", "Started", "a1"),)
     world.ran("a1", "web", "stop")
-    assert only(resources(world.view())).instances == (InstanceStatus("web", "Stopped"),)
+    assert only(resources(read(world.view()))).instances == (InstanceStatus("web", "Stopped"),)
 
 
 def test_a_resource_that_a_monitor_missed_has_failed() -> None:
     world = World(primitive("web"))
     world.ran("a1", "web", "start")
     world.ran("a1", "web", "monitor", 1, 10_000)
-    (instance,) = only(resources(world.view())).instances
+    (instance,) = only(resources(read(world.view()))).instances
     assert (instance.role, instance.node, instance.failed) == ("FAILED", "a1", True)
 
 
 def test_what_is_being_done_is_shown() -> None:
     world = World(primitive("web"))
     starting = Action("web_start_0@a2", "a2", "web", "start")
-    assert only(resources(world.view(), [starting])).instances == (InstanceStatus("web", "Starting", "a2"),)
+    assert only(resources(read(world.view()), [starting])).instances == (InstanceStatus("web", "Starting", "a2"),)
     world.ran("a2", "web", "start")
     stopping = Action("web_stop_0@a2", "a2", "web", "stop")
-    assert only(resources(world.view(), [stopping])).instances == (InstanceStatus("web", "Stopping", "a2"),)
+    assert only(resources(read(world.view()), [stopping])).instances == (InstanceStatus("web", "Stopping", "a2"),)
 
 
 def test_a_probe_is_not_shown_as_a_start() -> None:
     probe = Action("web_monitor_0@a2", "a2", "web", "monitor")
-    assert only(resources(World(primitive("web")).view(), [probe])).instances[0].role == "Stopped"
+    assert only(resources(read(World(primitive("web")).view()), [probe])).instances[0].role == "Stopped"
 
 
 def test_an_anonymous_clone_has_an_entry_for_every_node() -> None:
     world = World(clone(primitive("web")))
     world.ran("a2", "web", "start")
-    tree = only(resources(world.view()))
+    tree = only(resources(read(world.view())))
     assert (tree.kind, tree.unique) == ("clone", False)
     assert [(i.node, i.role) for i in tree.members[0].instances] == [
         ("a1", "Stopped"),
@@ -108,7 +108,7 @@ def test_an_anonymous_clone_has_an_entry_for_every_node() -> None:
 def test_a_unique_clone_numbers_its_instances() -> None:
     world = World(clone(primitive("web"), globally_unique="true", clone_max="2", clone_node_max="2"))
     world.ran("a2", "web:1", "start")
-    assert only(resources(world.view())).members[0].instances == (
+    assert only(resources(read(world.view()))).members[0].instances == (
         InstanceStatus("web:0", "Stopped"),
         InstanceStatus("web:1", "Started", "a2"),
     )
@@ -118,7 +118,7 @@ def test_a_cloned_group_keeps_its_members_apart() -> None:
     group = Group(id="site", members=(primitive("ip"), primitive("web")))
     world = World(clone(group))
     world.ran("a1", "ip", "start")
-    (told,) = only(resources(world.view())).members
+    (told,) = only(resources(read(world.view()))).members
     assert (told.kind, [member.id for member in told.members]) == ("group", ["ip", "web"])
     assert [i.role for i in told.members[0].instances] == ["Started", "Stopped", "Stopped"]
     assert [i.role for i in told.members[1].instances] == ["Stopped"] * 3
@@ -132,7 +132,7 @@ def test_the_instances_of_a_shared_address_are_its_slots() -> None:
         SlotStatus(1, "a1", "draining", "a2"),
         SlotStatus(2, "a3", "open", opened=False),
     )
-    instances = only(resources(world.view(), slots={"VIP": slots})).members[0].instances
+    instances = only(resources(read(world.view()), slots={"VIP": slots})).members[0].instances
     assert [(i.id, i.role, i.node, i.successor, i.phase) for i in instances] == [
         ("VIP:0", "Started", "a1", None, "open"),
         ("VIP:1", "Started", "a1", "a2", "draining"),
@@ -144,19 +144,19 @@ def test_the_instances_of_a_shared_address_are_its_slots() -> None:
 def test_what_is_configured_no_more_is_shown_while_it_runs() -> None:
     world = World()
     world.ran("a1", "old", "start")
-    tree = only(resources(world.view()))
+    tree = only(resources(read(world.view())))
     assert (tree.id, tree.orphan, tree.instances[0].role) == ("old", True, "Started")
     world.ran("a1", "old", "stop")
-    assert resources(world.view()) == ()
+    assert resources(read(world.view())) == ()
 
 
 def test_resources_come_in_the_order_of_the_administrator_whatever_their_priority() -> None:
     world = World(primitive("b", priority="1"), primitive("a", priority="9"))
-    assert [resource.id for resource in resources(world.view())] == ["b", "a"]
+    assert [resource.id for resource in resources(read(world.view()))] == ["b", "a"]
 
 
 def test_disabled_and_unmanaged_resources_say_so() -> None:
-    tree = only(resources(World(primitive("web", target_role="Stopped", is_managed="false")).view()))
+    tree = only(resources(read(World(primitive("web", target_role="Stopped", is_managed="false")).view())))
     assert (tree.target_role, tree.managed, tree.instances[0].managed) == ("Stopped", False, False)
 
 
