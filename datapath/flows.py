@@ -12,7 +12,9 @@ import enum
 import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
@@ -20,6 +22,7 @@ from types import TracebackType
 
 from datapath.engine import DatapathError
 
+PROTOCOL = socket.IPPROTO_TCP
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLMSG_ERROR = 2
@@ -87,9 +90,12 @@ def flows(ip: IPv4Address | IPv6Address) -> list[Flow]:
     DatapathError when this kernel cannot tell.
     """
     with _DiagSocket() as diag:
-        found = diag.dump(socket.AF_INET6, ip)
-        if ip.version == 4:
-            found |= diag.dump(socket.AF_INET, ip)
+        if ip.version == 6:
+            found = diag.dump(socket.AF_INET6, ip, _FLOW_STATES)
+        else:
+            found = diag.dump(socket.AF_INET, ip, _FLOW_STATES)
+            with suppress(FileNotFoundError):  # a kernel without IPv6 has no dual-stack sockets either
+                found |= diag.dump(socket.AF_INET6, ip, _FLOW_STATES)
     return sorted(found, key=lambda flow: (flow.remote, flow.remote_port, flow.local_port, flow.state))
 
 
@@ -99,6 +105,8 @@ class FlowProbe:
     def __init__(self) -> None:
         """DatapathError when this kernel has no inet_diag."""
         self._diag = _DiagSocket()
+        # a single question is answered "no such socket" alike when the kernel cannot tell: find out beforehand
+        self._diag.dump(socket.AF_INET, IPv4Address(0), 1 << TcpState.LISTEN)
 
     def has(self, local: bytes, local_port: int, remote: bytes, remote_port: int) -> bool:
         """Whether a local socket belongs to this connection (addresses packed): established, half-open or closing.
@@ -144,13 +152,24 @@ class _DiagSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def dump(self, family: int, ip: IPv4Address | IPv6Address) -> set[Flow]:
-        """One family's sockets with the local address `ip`; the kernel itself filters by address."""
-        request = _request_head.pack(family, socket.IPPROTO_TCP, 0, _FLOW_STATES)
+    def dump(self, family: int, ip: IPv4Address | IPv6Address, states: int) -> set[Flow]:
+        """One family's sockets with the local address `ip`; the kernel itself filters by address.
+
+        DatapathError when the kernel cannot list them; FileNotFoundError when only IPv6 is missing.
+        """
+        request = _request_head.pack(family, PROTOCOL, 0, states)
         request += _socket_id.pack(0, 0, bytes(16), bytes(16), 0, NO_COOKIE, NO_COOKIE) + _local_address_filter(ip)
         for _ in range(DUMPS_MAX):
             found: set[Flow] = set()
-            if self._collect(request, ip, found):
+            try:
+                whole = self._collect(request, ip, found)
+            except FileNotFoundError as error:
+                if family == socket.AF_INET6:
+                    raise
+                raise DatapathError(
+                    "this kernel cannot list its TCP connections: load the module (modprobe tcp_diag)"
+                ) from error
+            if whole:
                 return found
         return found  # interrupted each time: the newest list, at worst short of what changed meanwhile
 
@@ -167,17 +186,24 @@ class _DiagSocket:
         return whole
 
     def find(self, local: bytes, local_port: int, remote: bytes, remote_port: int) -> TcpState | None:
+        """The state of the socket that a segment of this connection would reach; None when there is none."""
         family = socket.AF_INET if len(local) == 4 else socket.AF_INET6
-        request = _request_head.pack(family, socket.IPPROTO_TCP, 0, _ALL_STATES) + _socket_id.pack(
+        request = _request_head.pack(family, PROTOCOL, 0, _ALL_STATES) + _socket_id.pack(
             local_port, remote_port, local, remote, 0, NO_COOKIE, NO_COOKIE
         )
-        for kind, _, payload in self._ask(request, NLM_F_REQUEST):
-            if kind == SOCK_DIAG_BY_FAMILY and len(payload) >= _DIAG_BYTES:
-                return _state(payload[1])
+        try:
+            for kind, _, payload in self._ask(request, NLM_F_REQUEST):
+                if kind == SOCK_DIAG_BY_FAMILY and len(payload) >= _DIAG_BYTES:
+                    return _state(payload[1])
+        except FileNotFoundError:
+            return None
         return None
 
     def _ask(self, request: bytes, flags: int) -> Iterator[tuple[int, int, bytes]]:
-        """Send a request, yield (type, flags, payload) of its answers; "no such socket" yields nothing."""
+        """Send a request, yield (type, flags, payload) of its answers.
+
+        FileNotFoundError when there is no such socket, or nobody in the kernel who could tell; DatapathError else.
+        """
         self._sequence = self._sequence + 1 & 0xFFFF_FFFF
         message = (
             _message.pack(_message.size + len(request), SOCK_DIAG_BY_FAMILY, flags, self._sequence, 0) + request
@@ -187,14 +213,17 @@ class _DiagSocket:
             dumping = bool(flags & NLM_F_DUMP)
             while True:
                 for kind, answer_flags, payload in self._messages():
-                    if kind == NLMSG_ERROR:
-                        _raise_unless_absent(payload)
-                        return
-                    if kind == NLMSG_DONE:
+                    if kind in (NLMSG_ERROR, NLMSG_DONE):
+                        # a dump that fails ends with its error in the "done" message
+                        code = -int.from_bytes(payload[:4], sys.byteorder, signed=True)
+                        if code:
+                            raise OSError(code, os.strerror(code))
                         return
                     yield kind, answer_flags, payload
                     if not dumping:
                         return
+        except FileNotFoundError:
+            raise
         except TimeoutError as error:
             raise DatapathError(f"the kernel did not list its connections within {TIMEOUT_S:g} s") from error
         except OSError as error:
@@ -253,10 +282,3 @@ def _state(number: int) -> TcpState | None:
         return TcpState(number)
     except ValueError:
         return None
-
-
-def _raise_unless_absent(payload: bytes) -> None:
-    """NLMSG_ERROR: ENOENT is an answer (no such socket, or no IPv6 in this kernel), the rest is a failure."""
-    code = -int.from_bytes(payload[:4], "little", signed=True)
-    if code not in (0, errno.ENOENT):
-        raise OSError(code, os.strerror(code))

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 from scapy.layers.inet import IP, TCP
 
+from datapath.engine import DatapathError
 from datapath.flows import Flow, FlowProbe, TcpState, flows
 from tests.netns.raw_segment import Station, segment, wait_for
 
@@ -111,6 +112,17 @@ def test_the_probe_tells_connections_from_listeners(host: Station) -> None:
             assert not probe.has(local, PORT + 1, local, peer[1])
         client.close()
         probe.close()
+
+
+def test_a_kernel_that_cannot_tell_is_an_error_and_not_a_host_without_connections(
+    host: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for a protocol that nobody in the kernel lists: the same answer as without the module tcp_diag."""
+    monkeypatch.setattr("datapath.flows.PROTOCOL", 33)
+    with pytest.raises(DatapathError, match="modprobe tcp_diag"):
+        flows(IPv4Address(LOCAL))
+    with pytest.raises(DatapathError, match="modprobe tcp_diag"):
+        FlowProbe()
 
 
 def test_hundreds_of_connections_are_all_listed(host: Station) -> None:

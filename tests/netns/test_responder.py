@@ -228,6 +228,35 @@ def test_without_a_lease_nothing_is_announced(pair: Pair) -> None:
     assert pair.answer(0.2) is None
 
 
+def test_it_answers_again_when_the_interface_has_been_down(pair: Pair) -> None:
+    ip("-n", pair.host.namespace, "link", "set", "eth0", "down")
+    assert pair.turn() == []
+    ip("-n", pair.host.namespace, "link", "set", "eth0", "up")
+
+    def heard() -> bool:
+        pair.ask(VIP)
+        if pair.wakes(0.05):
+            pair.responder.on_readable(boot_clock_ns())
+        return pair.answer(0.05) is not None
+
+    wait_for("an answer", heard)
+
+
+def test_an_interface_that_has_gone_is_told(pair: Pair) -> None:
+    ip("-n", pair.host.namespace, "link", "delete", "eth0")
+    with pytest.raises(DatapathError, match="ARP socket on eth0"):
+        pair.turn()
+
+
+def test_a_flood_is_handled_a_bounded_part_at_a_time(pair: Pair) -> None:
+    for _ in range(200):
+        pair.ask(VIP)
+    wait_for("the flood", lambda: pair.wakes(0))
+    before = pair.responder.answered
+    pair.turn()
+    assert 0 < pair.responder.answered - before <= 64
+
+
 def test_an_unknown_interface_is_named() -> None:
     with segment() as net:
         host = net.station("a1", "192.168.110.121", HOST_MAC)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
@@ -117,6 +119,22 @@ def test_ipv6_is_read_as_well() -> None:
     assert told is not None
     assert told.connection == segment.connection
     assert read_segment(bytes(IPv6(src="fd00::1", dst="fd00::78") / ICMPv6EchoRequest())) is None
+
+
+@given(st.sampled_from([tcp, error, datagram, first_piece]), st.data())
+def test_no_damaged_packet_raises(packet: Packet, data: st.DataObject) -> None:
+    damaged = bytearray(bytes(packet))
+    for at in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=8)):
+        damaged[at] = data.draw(st.integers(0, 255))
+    shortened = bytes(damaged)[: data.draw(st.integers(0, len(damaged)))]
+    for state in (DRAINING, OPENING):
+        belongs(state, shortened, nobody(), LATER)
+
+
+@given(st.binary(max_size=120))
+def test_no_bytes_raise(packet: bytes) -> None:
+    read_segment(packet)
+    Compiled(Table("vipraw", (row(),))).place(packet)
 
 
 def test_a_packet_is_placed_by_its_destination() -> None:
