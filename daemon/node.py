@@ -248,14 +248,9 @@ class Node:
                 break
             await asyncio.sleep(LEAVE_LOOK_S)
         now_ns = boot_ns()
-        for peer in self.core.status(now_ns).peers:
-            if (
-                peer.live
-                and peer.admitted
-                and peer.name != self.executor.node
-                and self.core.transfer(peer.name, now_ns)
-            ):
-                break
+        peers = [peer.name for peer in self.core.status(now_ns).peers if peer.live and peer.admitted]
+        # The first that has the whole log takes it; whoever lacks entries, or is this node, says no.
+        any(self.core.transfer(name, now_ns) for name in peers)
         self.pump()
 
     def stop(self) -> None:
