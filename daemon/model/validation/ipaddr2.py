@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from daemon.model.agents import IPADDR2
 from daemon.model.configuration import Configuration, Primitive
-from daemon.model.findings import Finding, error, warning
+from daemon.model.findings import Finding, error
 from daemon.model.options import suggestion
 from daemon.model.validation.effective import agent_of, parameters_of
-from daemon.model.values import FALSE_WORDS, TRUE_WORDS
+from daemon.model.values import FALSE_WORDS, TRUE_WORDS, BadValue, parse_duration_ms
 
 HASHES = ("sourceip", "sourceip-sourceport", "sourceip-sourceport-destport")
 MAC_MODES = ("multicast", "igmp", "unicast")
@@ -25,17 +25,8 @@ PARAMETERS = frozenset(
 )
 """of the agent (resource-agents 4.12), and in the last line those of vipcast"""
 
-_BOOLEANS = (
-    "lvs_support",
-    "unique_clone_address",
-    "arp_bg",
-    "flush_routes",
-    "run_arping",
-    "nodad",
-    "noprefixroute",
-)
-_INTEGERS = ("arp_interval", "arp_count", "arp_count_refresh", "lvs_ipv6_addrlabel_value")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+_INTERFACE_MAX = 15  # IFNAMSIZ of linux/if.h, without the final NUL
 
 
 def check(configuration: Configuration) -> Iterator[Finding]:
@@ -76,18 +67,33 @@ def check_parameters(primitive: Primitive, templates: tuple[Primitive, ...], *, 
 
 
 def _values(resource: str, parameters: dict[str, str]) -> Iterator[Finding]:
-    address = _address(parameters.get("ip", ""))
-    if "ip" not in parameters:
+    # As with the agent, an empty value is the default, and blanks around one do not matter.
+    given = {name: value.strip() for name, value in parameters.items() if value.strip()}
+    address = _address(given.get("ip", ""))
+    if "ip" not in given:
         message = f"required resource option 'ip' of '{resource}' is missing"
         yield error("missing-parameter", f"{resource} ip", message)
     for name, (is_right, expected) in _CHECKS.items():
-        if name in parameters and not is_right(parameters[name]):
-            yield _bad(resource, name, parameters[name], expected)
-    netmask = parameters.get("cidr_netmask")
-    longest = 128 if address is not None and address.version == 6 else 32
-    if netmask is not None and not (_is_count(netmask) and int(netmask) <= longest):
-        yield _bad(resource, "cidr_netmask", netmask, f"a prefix length such as 24, at most {longest}")
-    yield from _mac(resource, parameters.get("mac", ""), parameters.get("mac_mode", "multicast"))
+        if name in given and not is_right(given[name]):
+            yield _bad(resource, name, given[name], expected)
+    is_ipv6 = isinstance(address, IPv6Address)
+    netmask = given.get("cidr_netmask")
+    if netmask is not None and not _is_netmask(netmask, 128 if is_ipv6 else 32):
+        yield _bad(
+            resource, "cidr_netmask", netmask, f"a prefix length such as 24, at most {128 if is_ipv6 else 32}"
+        )
+    label = f"{given.get('nic', '')}:{given.get('iflabel', '')}"
+    if "nic" in given and "iflabel" in given and len(label) > _INTERFACE_MAX:
+        yield _bad(
+            resource,
+            "iflabel",
+            given["iflabel"],
+            f"short enough: {label} has more than {_INTERFACE_MAX} characters",
+        )
+    mode = given.get("mac_mode", "multicast")
+    if mode == "igmp" and is_ipv6:
+        yield _bad(resource, "mac_mode", mode, "possible with IPv6, use multicast")
+    yield from _mac(resource, given.get("mac", ""), mode)
 
 
 def _bad(resource: str, name: str, value: str, expected: str) -> Finding:
@@ -97,26 +103,21 @@ def _bad(resource: str, name: str, value: str, expected: str) -> Finding:
 def _mac(resource: str, mac: str, mode: str) -> Iterator[Finding]:
     if not mac:
         return
-    if not _MAC.fullmatch(mac):
-        yield _bad(resource, "mac", mac, "a MAC address such as 01:00:5e:7f:6e:78")
-        return
-    is_multicast = int(mac[:2], 16) & 1  # the group bit of IEEE 802, the lowest of the first octet
-    where = f"{resource} mac"
-    if mode == "unicast" and is_multicast:
-        yield error(
-            "bad-parameter", where, f"mac={mac} of '{resource}' is a multicast address, mac_mode is unicast"
-        )
-    elif mode != "unicast" and not is_multicast:
+    octets = mac.lower().replace("-", ":")
+    is_group = bool(_MAC.fullmatch(mac)) and int(mac[:2], 16) & 1  # the group bit of IEEE 802
+    if not _MAC.fullmatch(mac) or octets in {"ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"}:
+        yield _bad(resource, "mac", mac, "a usable MAC address such as 01:00:5e:7f:6e:78")
+    elif mode == "unicast" and is_group:
+        yield _bad(resource, "mac", mac, "a unicast address, which mac_mode=unicast needs: its first octet is odd")
+    elif mode != "unicast" and not is_group:
         yield error(
             "bad-parameter",
-            where,
+            f"{resource} mac",
             f"mac={mac} of '{resource}' is not a multicast address: its first octet must be odd",
             "use such a MAC, or mac_mode=unicast",
         )
-    elif mode == "igmp" and not mac.lower().replace("-", ":").startswith("01:00:5e:"):
-        yield warning(
-            "mac-not-igmp", where, f"mac={mac} of '{resource}' is not of the range that IGMP snooping knows"
-        )
+    elif mode == "igmp" and not octets.startswith("01:00:5e:"):
+        yield _bad(resource, "mac", mac, "of an IPv4 group: mac_mode=igmp needs one that begins with 01:00:5e")
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
@@ -126,46 +127,74 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def _is_netmask(text: str, longest: int) -> bool:
+    if longest == 32 and "." in text:
+        try:
+            ip_network(f"0.0.0.0/{text}")
+        except ValueError:
+            return False
+        return True
+    return text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= longest
+
+
 def _is_host_address(text: str) -> bool:
     address = _address(text)
-    return address is not None and not address.is_multicast and not address.is_unspecified
+    if address is None or (isinstance(address, IPv6Address) and address.scope_id):
+        return False
+    return not (address.is_multicast or address.is_unspecified or address.is_loopback)
 
 
 def _is_broadcast(text: str) -> bool:
-    return text in {"", "+", "-"} or isinstance(_address(text), IPv4Address)
+    return text in {"+", "-"} or isinstance(_address(text), IPv4Address)
 
 
 def _is_interface(name: str) -> bool:
-    well_formed = not any(c.isspace() or c in "/:" for c in name) and name not in {".", ".."}
-    return 0 < len(name) <= _INTERFACE_MAX and well_formed
+    return re.fullmatch(rf"[^\s/:]{{1,{_INTERFACE_MAX}}}", name) is not None and name not in {".", ".."}
+
+
+def _is_label(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_.-]{1,13}", text) is not None and text != "vipcast"
 
 
 def _is_boolean(text: str) -> bool:
-    return text.strip().lower() in TRUE_WORDS | FALSE_WORDS
+    return text.lower() in TRUE_WORDS | FALSE_WORDS
 
 
-def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 9
+def _within(least: int, most: int) -> Callable[[str], bool]:
+    def check(text: str) -> bool:
+        if not re.fullmatch(r"[+-]?[0-9]{1,12}|0[xX][0-9A-Fa-f]{1,8}", text):
+            return False
+        number = int(text, 16) if text.lower().startswith("0x") else int(text)
+        return least <= number <= most
+
+    return check
 
 
-_INTERFACE_MAX = 15  # IFNAMSIZ of linux/if.h, without the final NUL
-_BOOLEANS = (
-    "lvs_support",
-    "unique_clone_address",
-    "arp_bg",
-    "flush_routes",
-    "run_arping",
-    "nodad",
-    "noprefixroute",
-)
-_COUNTS = ("arp_interval", "arp_count", "arp_count_refresh", "lvs_ipv6_addrlabel_value", "hash_seed")
+def _is_lifetime(text: str) -> bool:
+    return text == "forever" or _within(0, 0xFFFF_FFFF)(text)
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        parse_duration_ms(text)
+    except BadValue:
+        return False
+    return True
+
 
 _CHECKS: dict[str, tuple[Callable[[str], bool], str]] = {
     "ip": (_is_host_address, "the IPv4 or IPv6 address of a host"),
-    "broadcast": (_is_broadcast, "an IPv4 address"),
+    "broadcast": (_is_broadcast, "an IPv4 address, + or -"),
     "clusterip_hash": (HASHES.__contains__, f"one of {', '.join(HASHES)}"),
     "mac_mode": (MAC_MODES.__contains__, f"one of {', '.join(MAC_MODES)}"),
     "nic": (_is_interface, f"the name of a network interface (at most {_INTERFACE_MAX} characters)"),
-    **dict.fromkeys(_BOOLEANS, (_is_boolean, "a boolean, use true or false")),
-    **dict.fromkeys(_COUNTS, (_is_count, "a non-negative integer")),
+    "iflabel": (_is_label, "a label of letters and digits (and not 'vipcast')"),
+    "hash_seed": (_within(0, 0xFFFF_FFFF), "a number from 0 to 4294967295"),
+    "arp_count": (_within(0, 1000), "a number from 0 to 1000"),
+    "arp_count_refresh": (_within(0, 1000), "a number from 0 to 1000"),
+    "arp_interval": (_within(1, 60_000), "a number of milliseconds from 1 to 60000"),
+    "preferred_lft": (_is_lifetime, "'forever' or a number of seconds"),
+    "noprefixroute": (_is_boolean, "a boolean, use true or false"),
+    "nodad": (_is_boolean, "a boolean, use true or false"),
+    "drain_timeout": (_is_duration, "a time such as 30s"),
 }
