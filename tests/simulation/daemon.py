@@ -1,4 +1,4 @@
-"""The whole daemon above the core, as it ships: State, scheduler, Executor.  Only agents and kernel are simulated."""
+"""The daemon above the core as it ships: State, scheduler, Executor.  Agents and kernel alone are simulated."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from daemon.executor.slots import Wanted
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Location, Primitive
 from daemon.state.commands import Edit, StateCommand
 from daemon.state.state import State
+from datapath.engine import SlotState
 from tests.simulation.application import Application, KernelWork, Work
 from tests.simulation.kernel import Slot
 
@@ -73,7 +74,7 @@ class Daemon:
         return self.state.digest()
 
 
-def slots_of(wanted: Wanted) -> dict[Slot, object]:  # type: ignore[type-arg]
+def slots_of(wanted: Wanted) -> dict[Slot, SlotState]:
     return {(address, n): state for address, want in wanted.items() for n, state in want.states.items()}
 
 

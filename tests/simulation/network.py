@@ -24,6 +24,8 @@ class Network:
         self.late = 0.0
         self.cut: set[tuple[str, str]] = set()
         """(from, to) pairs that nothing passes"""
+        self.drops: Callable[[str, str, Message], bool] = lambda sender, receiver, message: False
+        """of a script: what does not arrive"""
 
     def send(self, sender: str, to: str | None, message: Message) -> None:
         """A multicast reaches, or misses, each receiver on its own."""
@@ -33,7 +35,7 @@ class Network:
 
     def _send(self, sender: str, receiver: str, message: Message) -> None:
         rng = self._rng
-        if (sender, receiver) in self.cut or rng.random() < self.loss:
+        if (sender, receiver) in self.cut or self.drops(sender, receiver, message) or rng.random() < self.loss:
             return
         for _ in range(2 if rng.random() < self.repeat else 1):
             delay_ns = rng.randint(100_000, 2 * NS_PER_MS)

@@ -6,10 +6,10 @@ not read LEASES.md.  The shipped code knows nothing of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from daemon.cluster.core import Core
+from daemon.cluster.core.admissions import Standing
 from daemon.cluster.core.elections import Elections
 from daemon.cluster.core.follower import Follower
 from daemon.cluster.core.leader import Leader
@@ -195,12 +195,17 @@ class AppliedIsEnforced(Core):
             self.replica.enforced_epoch = standing.epoch
 
 
-class RebootInherits(Core):
-    """Rule 20: a new process proves that the old one's kernel rules are gone."""
+class NewProcessProvesLoss(Core):
+    """Rule 20: a new process proves the old one dead, so that what it held is free at once."""
 
     class _Leader(Leader):
-        def _inherits(self, boot_id: str, standing: object) -> bool:
-            return True
+        def _admit_or_lose(
+            self, name: str, incarnation: int, boot_id: str, present: bool, standing: Standing | None, now_ns: int
+        ) -> None:
+            if present and standing is not None and standing.admitted:
+                self._lose(name, now_ns)
+            else:
+                super()._admit_or_lose(name, incarnation, boot_id, present, standing, now_ns)
 
     def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
         return self._Leader(self.replica, expired, now_ns)
@@ -224,7 +229,7 @@ OMISSIONS: dict[str, type[Core]] = {
     "new-leader-wait": NewLeaderKnowsBetter,
     "guarded-skip": AnyFormerLeaderIsExpired,
     "epoch": AppliedIsEnforced,
-    "reboot-wait": RebootInherits,
+    "reboot-wait": NewProcessProvesLoss,
     "absolute-deadline": Core,
 }
 
@@ -232,6 +237,3 @@ OMISSIONS: dict[str, type[Core]] = {
 def omitting(rule: str, seed: int, **options: Any) -> World:
     """A world in which every core lacks that rule."""
     return World(seed, core=OMISSIONS[rule], relative_deadlines=rule == "absolute-deadline", **options)
-
-
-WorldMaker = Callable[[int], World]

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.daemon import DaemonWorkload
 from tests.simulation.invariants import ViolationError
 from tests.simulation.world import World
 
-SEEDS = 200
+CORE_SEEDS = 200
+DAEMON_SEEDS = 60
 BATCH = 10
 
 
-def replay(seed: int, world: World, violation: ViolationError) -> str:
-    command = f".venv/bin/python -m tests.simulation {seed} --trace"
-    return f"{violation}\nreplay: {command}\n{world.trace.text(60)}"
+def run(world: World, command: str) -> None:
+    try:
+        world.run()
+    except ViolationError as violation:
+        pytest.fail(f"{violation}\nreplay: {command}\n{world.trace.text(60)}", pytrace=False)
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
-def test_the_invariants_hold_under_faults_and_the_cluster_becomes_whole_afterwards(first: int) -> None:
+@pytest.mark.parametrize("first", range(0, CORE_SEEDS, BATCH))
+def test_the_core_keeps_the_invariants_and_becomes_whole_after_the_faults(first: int) -> None:
     for seed in range(first, first + BATCH):
-        world = World(seed)
-        try:
-            world.run()
-        except ViolationError as violation:
-            pytest.fail(replay(seed, world, violation), pytrace=False)
+        run(World(seed), f".venv/bin/python -m tests.simulation {seed} --shares --trace")
+
+
+@pytest.mark.parametrize("first", range(0, DAEMON_SEEDS, BATCH))
+def test_state_and_executor_keep_the_invariants_on_top_of_it(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        run(World(seed, workload=DaemonWorkload()), f".venv/bin/python -m tests.simulation {seed} --trace")
 
 
 def test_a_run_is_full_of_events() -> None:

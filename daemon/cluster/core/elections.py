@@ -1,9 +1,10 @@
 """Elections, up to the moment when one is won.
 
 Theory of operation.  A follower whose promise has run out asks everyone whether it would be elected (pre-vote,
-which changes nothing); with a majority of yeses it raises its term, votes for itself and asks for votes.  Succession
-needs no dice: everyone hears everyone's heartbeats, so the live follower of the lowest rank stands as soon as its
-promise allows, the next one a step later, and so on.  Randomness is left for the case that candidates collide.
+which changes nothing); with a majority of yeses it raises its term, votes for itself and asks for votes.
+Succession needs no dice: everyone hears everyone's heartbeats, so the live follower of the lowest rank stands as
+soon as its promise allows, the next one a step later, and so on.  Randomness is left for the case that candidates
+collide.
 
     FOLLOWER --(promise over, my turn)--> PRECANDIDATE --(majority would)--> CANDIDATE --(majority did)--> leader
         ^            refused: the answer says how long to wait |                  | no majority in time

@@ -137,7 +137,7 @@ class Leader:
         if not self.grants.is_new(peer) or not self.may_grant(now_ns):
             return
         if peer.name == self.grants.expired:
-            return  # rule 18: what it sent before this election is no sign of life, and a grant would outlive its loss
+            return  # rule 18: sent before this election it is no sign of life, and a grant would outlive the loss
         if not self._is_entitled(peer) or not self.replica.membership.connected(peer, now_ns):
             return
         self.grants.granted(peer, now_ns)
@@ -145,7 +145,7 @@ class Leader:
         self.replica.send(peer.name, grant)
 
     def _is_entitled(self, peer: Peer) -> bool:
-        """Rules 12 and 19: admitted in the newest log, tail included, as this process; and its kernel holds that."""
+        """Rules 12, 19: admitted in the newest log, tail included, as this process; and its kernel holds that."""
         admissions = self.replica.admissions
         return admissions.admitted(admissions.tail, peer.name, peer.incarnation, peer.epoch)
 
