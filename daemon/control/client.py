@@ -128,6 +128,8 @@ class ControlClient:
         try:
             response = self._ask(connection, method, target, body)
             answer = response.read(ANSWER_BYTES_MAX)
+            if response.length:  # what should have followed; read(n) does not miss it
+                raise http.client.IncompleteRead(answer, response.length)
         except (OSError, http.client.HTTPException) as error:
             raise self._broken(error) from error
         finally:
