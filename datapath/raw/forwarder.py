@@ -26,7 +26,7 @@ from datapath.frames import ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from datapath.raw import tun
 from datapath.raw.judge import Known, cautious
 from datapath.raw.pump import BURST, Outcome, Pump, WireLostError
-from datapath.raw.table import ACKNOWLEDGED_AT, BEAT_AT, EMPTY, GENERATION_AT, Bell, SharedTable
+from datapath.raw.table import ACKNOWLEDGED_AT, BEAT_AT, EMPTY, GENERATION_AT, Bell, SharedTable, Table
 from datapath.raw.wire import QUEUE_PACKETS_MAX, Wire
 
 BEAT_MS = 250
@@ -54,7 +54,11 @@ class Forwarder:
         self._generation = -1
         self._tun = -1
         self._device = ""
+        self._wanted: dict[WireName, list[tuple[bytes, bytes]]] = {}
+        """the (address, shared MAC) pairs that each wire is to hear"""
         self._wires: dict[WireName, Wire] = {}
+        self._look_again_ns = 0
+        """when to look for an interface that was missing"""
         self._older_packets: dict[WireName, int] = {}
         """wires whose queue may hold packets older than the table, and how many at most"""
         self._complaints: set[str] = set()
@@ -69,7 +73,8 @@ class Forwarder:
         gc.collect()
         gc.freeze()
         while not self._ending:
-            self._words[BEAT_AT] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._words[BEAT_AT] = now_ns
             if self._shared.replaced:
                 return TABLE_GIVEN_UP
             if self._words[GENERATION_AT] != self._generation:
@@ -78,7 +83,9 @@ class Forwarder:
                 if name in self._older_packets:
                     self._serve(name, wire)
             self._words[ACKNOWLEDGED_AT] = self._generation
-            self._open_wires()
+            if len(self._wires) < len(self._wanted) and now_ns >= self._look_again_ns:
+                self._look_again_ns = now_ns + BEAT_MS * 1_000_000
+                self._open_wires()
             ready = {descriptor for descriptor, _ in self._poll.poll(0 if self._older_packets else BEAT_MS)}
             if self._tun in ready:
                 raise DatapathError(f"the TUN device {self._device} was deleted; vipcastd makes it again")
@@ -101,6 +108,7 @@ class Forwarder:
         self._in_force = cautious(self._in_force, table, in_step=generation == self._generation + 1)
         self._table, self._generation = table, generation
         self._pump.use(self._in_force, generation, self._tun)
+        self._wanted = _pairs_by_wire(table)
         self._filter_wires()
         if self._in_force == table:
             self._words[ACKNOWLEDGED_AT] = generation
@@ -140,16 +148,9 @@ class Forwarder:
             self._in_force = self._table
             self._pump.use(self._table, self._generation, self._tun)
 
-    def _wanted(self) -> dict[WireName, list[tuple[bytes, bytes]]]:
-        found: dict[WireName, list[tuple[bytes, bytes]]] = {}
-        for row in self._table.rows:
-            ethertype = ETHERTYPE_IPV4 if len(row.ip) == 4 else ETHERTYPE_IPV6
-            found.setdefault((row.interface, ethertype), []).append((row.ip, row.mac))
-        return found
-
     def _filter_wires(self) -> None:
         """Give every open wire the filter of its addresses, and close those that have none left."""
-        wanted = self._wanted()
+        wanted = self._wanted
         for name, wire in list(self._wires.items()):
             if name not in wanted:
                 self._drop_wire(name)
@@ -163,15 +164,14 @@ class Forwarder:
 
     def _open_wires(self) -> None:
         """Open wires that are missing: at the start, and when an interface that was not there may have come."""
-        wanted = self._wanted()
-        for name in wanted.keys() - self._wires.keys():
+        for name in self._wanted.keys() - self._wires.keys():
             try:
                 wire = Wire(*name)
             except DatapathError as error:
                 self._complain(str(error))
                 continue
             try:
-                wire.serve(wanted[name])
+                wire.serve(self._wanted[name])
             except DatapathError as error:
                 self._complain(str(error))
                 wire.close()
@@ -193,6 +193,14 @@ class Forwarder:
                 self._complaints.clear()
             self._complaints.add(sentence)
             _say(sentence)
+
+
+def _pairs_by_wire(table: Table) -> dict[WireName, list[tuple[bytes, bytes]]]:
+    found: dict[WireName, list[tuple[bytes, bytes]]] = {}
+    for row in table.rows:
+        ethertype = ETHERTYPE_IPV4 if len(row.ip) == 4 else ETHERTYPE_IPV6
+        found.setdefault((row.interface, ethertype), []).append((row.ip, row.mac))
+    return found
 
 
 def _say(sentence: str) -> None:

@@ -614,6 +614,23 @@ def test_repair_brings_back_a_device_and_an_address_that_somebody_removed(solo: 
         assert greeting(sock) == host.name
 
 
+def test_an_interface_that_goes_and_comes_back_is_served_again(solo: Bench) -> None:
+    host = solo.hosts[0]
+    host.apply(ALL_OPEN)
+    for change in ("down", "up"):
+        ip("-n", host.station.namespace, "link", "set", "eth0", change)
+    wait_for("the segment", lambda: solo._reaches(host.station), 5)
+    accepted = host.accepted()
+    tap = solo.tap()
+
+    def answered() -> bool:
+        solo.send(IP(src=CLIENT, dst=str(VIP)) / ICMP() / Raw(b"x"), tap)
+        return host.accepted() > accepted
+
+    wait_for("the forwarder to hear the interface again", answered)
+    tap.close()
+
+
 def test_a_second_forwarder_refuses_to_start(solo: Bench) -> None:
     host = solo.hosts[0]
     done = subprocess.run(
