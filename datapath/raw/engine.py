@@ -7,9 +7,9 @@ restart of either process breaks no connection.
 
 Limits.  A frame to the interface's *own* MAC is the kernel's, whatever its IP destination: a client that has a
 wrong MAC for the address reaches this host without a slot (nft sees such frames, a packet socket cannot withhold
-them).  Between the forwarder's last look at the lease and its write lies about a microsecond.  Accepted packets come
-in by the TUN: services bound to the interface (SO_BINDTODEVICE) and per-interface firewall rules do not see them
-there.  Segments that were merged beyond 64 KiB (BIG TCP for IPv4) are dropped.
+them).  Between the forwarder's last look at the lease and its write lies about a microsecond.  Accepted packets
+come in by the TUN: services bound to the interface (SO_BINDTODEVICE) and per-interface firewall rules do not see
+them there.  Segments that were merged beyond 64 KiB (BIG TCP for IPv4) are dropped.
 """
 
 from __future__ import annotations
