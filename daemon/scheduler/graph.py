@@ -237,9 +237,12 @@ class Settling:
     # ---- flags of collectives
 
     def flags(self, op: Op, host: str | None) -> tuple[bool, bool]:
-        """(optional, runnable) as others see it: a collective's follow from its members'."""
+        """(optional, runnable) as others see it: a collective's follow from its members'.
+
+        `host` matters to clones: of one that is asked about a host, what its instance there does counts.
+        """
         if isinstance(op.unit, GroupUnit):
-            return self._group_flags(op, op.unit, host)
+            return self._group_flags(op, op.unit, None)
         if isinstance(op.unit, CloneUnit) and op.unit.address is None:
             optional, runnable = self._clone_flags(op, op.unit, None)
             if host is not None:
@@ -270,7 +273,10 @@ class Settling:
             own = self.graph.first(copy, task, host if isinstance(copy, Instance) else None)
             if own is None:
                 continue
-            own_optional, own_runnable = self.flags(own, host)
+            if isinstance(copy, GroupUnit):
+                own_optional, own_runnable = self._group_flags(own, copy, host)
+            else:
+                own_optional, own_runnable = own.optional, own.runnable
             if not own_optional:
                 optional = op.optional = False
             runnable = runnable or own_runnable

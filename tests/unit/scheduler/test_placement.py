@@ -209,3 +209,11 @@ def test_an_unknown_reference_is_reported_and_the_rest_is_planned() -> None:
     now = world.settle()
     assert world.places("web") == ["a1"]
     assert any("nothing" in finding for finding in now.findings)
+
+
+def test_what_is_ordered_after_a_group_on_another_host_starts_when_the_group_has_started() -> None:
+    world = World((group("services", "one", "two"), primitive("web")), (order("services", "web"),))
+    world.settle()
+    assert world.places("web") != world.places("one")
+    starts = [key.partition("_")[0] for key in world.history if "start" in key]
+    assert starts == ["one", "two", "web"]
