@@ -110,6 +110,7 @@ _ROWS = (
         "resource:config",
         (0, ANY),
     ),
+    _row("resource agents", "[<filter>]", "List the OCF agents of this host", "resource:agents", _PERHAPS),
     _row(
         "resource show",
         "[<id>]...",
@@ -417,6 +418,7 @@ _ROWS = (
 )
 
 _SECOND_NAMES = (
+    _same("resource list", "resource agents"),
     _same("resource remove", "resource delete"),
     _same("resource group delete", "resource group remove"),
     _same("resource ungroup", "resource group remove"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from daemon.cli import installed
 from daemon.cli.call import OK, Call, CommandError
 from daemon.cli.editing import edit, saying
 from daemon.cli.layout import configuration as layout
@@ -27,6 +28,9 @@ def create(call: Call) -> int:
     options = pairs(call, asked[0].words)
     requests = _operations(call, asked)
     around = _around(call, name, asked)
+    here = installed.agents(call.environment)
+    for finding in installed.check(agent, here, force=call.has("--force")):
+        call.out.note(str(finding))
 
     def change(configuration: Configuration) -> Configuration:
         return around(
@@ -37,6 +41,7 @@ def create(call: Call) -> int:
                 options=options,
                 operations=requests,
                 meta=resources.disabled_meta(meta) if call.has("--disabled") else meta,
+                installed=here,
                 force=call.has("--force"),
             )
         )
@@ -181,6 +186,19 @@ def config(call: Call) -> int:
         return OK
     for resource in found:
         call.out.lines(layout.resource(resource))
+    return OK
+
+
+def agents(call: Call) -> int:
+    """`resource agents [<filter>]`"""
+    wanted = call.arguments[0].lower() if call.arguments else ""
+    found = [name for name in installed.agents(call.environment) if wanted in name.lower()]
+    if call.out.json_wanted:
+        call.out.document(found)
+        return OK
+    if not found:
+        raise CommandError(f"no agent on this host has '{wanted}' in its name")
+    call.out.lines(found)
     return OK
 
 

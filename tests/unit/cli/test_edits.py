@@ -11,6 +11,7 @@ from daemon.model.cib import read_configuration
 from daemon.model.configuration import Clone, Colocation, Configuration, Group, Location, Order, Primitive
 from daemon.state.commands import Result
 from tests.unit.cli.conftest import Shell
+from tests.unit.cli.console import vipcast
 
 ADDRESS = "resource create VIP ocf:heartbeat:IPaddr2 ip=192.168.110.120 cidr_netmask=24"
 WEB = "resource create web ocf:heartbeat:apache op monitor interval=10s timeout=20s"
@@ -331,6 +332,35 @@ def test_failcounts_are_shown_and_forgotten(site: Shell) -> None:
 @pytest.mark.parametrize("line", ["setup --start --name demo a1 a2", "auth a1 a2", "start --all", "destroy --all"])
 def test_what_an_old_runbook_does_elsewhere_is_told(site: Shell, line: str) -> None:
     assert "does nothing: " in site.refused(f"cluster {line}")
+
+
+def agent_file(folder: Path, provider: str, kind: str) -> None:
+    file = folder / "resource.d" / provider / kind
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("#!/bin/sh\n")
+    file.chmod(0o755)
+
+
+def test_agents_of_this_host_are_listed_and_known_by_their_short_names(shell: Shell) -> None:
+    root = shell.folder / "ocf"
+    agent_file(root, "acme", "rocket")
+    environment = {"OCF_ROOT": str(root)}
+    socket = ("--socket", str(shell.cluster.path))
+    assert "ocf:acme:rocket" in vipcast("resource", "agents", environment=environment).lines
+    assert vipcast("resource", "list", "rocket", environment=environment).lines == ["ocf:acme:rocket"]
+    assert vipcast("resource", "agents", "no such", environment=environment).code == 1
+    ran = vipcast("resource", "create", "r", "rocket", *socket, environment=environment)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert primitive(shell, "r").agent == "ocf:acme:rocket"
+
+
+def test_an_agent_that_nobody_knows_is_refused_unless_forced(shell: Shell) -> None:
+    told = shell.refused("resource create x ocf:nowhere:nothing")
+    assert "agent 'ocf:nowhere:nothing' is not installed" in told
+    assert "--force" in told
+    ran = shell("resource create x ocf:nowhere:nothing --force")
+    assert ran.code == 0
+    assert "Warning: agent 'ocf:nowhere:nothing' is not installed on this host" in ran.stderr
 
 
 def test_nodes_have_attributes(shell: Shell) -> None:
