@@ -5,6 +5,7 @@ BIN     := $(VENV)/bin
 DESTDIR :=
 LIBDIR  := /usr/lib/vipcast
 UNITDIR := /usr/lib/systemd/system
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: demo test test-one bench lint fmt sim lab-shell lab-down install clean setup root
 
@@ -63,20 +64,25 @@ lab-down: root setup ## end the laboratories that KEEP=1 left
 
 install: ## under DESTDIR: programs, agents and systemd units; nothing is started
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)/usr/bin $(DESTDIR)/usr/sbin $(DESTDIR)$(UNITDIR)
-	$(PYTHON) -m venv $(DESTDIR)$(LIBDIR)/.build
-	$(DESTDIR)$(LIBDIR)/.build/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+	build=$$(mktemp -d) && trap 'rm -rf $$build' EXIT && $(PYTHON) -m venv $$build && \
+	 $$build/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-compile \
 	    --upgrade --target $(DESTDIR)$(LIBDIR) -r requirements/runtime.txt
-	rm -rf $(DESTDIR)$(LIBDIR)/.build
+	rm -rf $(DESTDIR)$(LIBDIR)/bin $(foreach part,daemon datapath agents,$(DESTDIR)$(LIBDIR)/$(part))
 	cp -r daemon datapath agents $(DESTDIR)$(LIBDIR)/
 	find $(DESTDIR)$(LIBDIR) -name __pycache__ -prune -exec rm -rf {} +
-	printf '%s\n' '#!/usr/bin/python3 -sE' 'import sys' 'sys.path.insert(0, "$(LIBDIR)")' \
-	    'from daemon.cli.main import main' 'sys.exit(main())' >$(DESTDIR)/usr/bin/vipcast
-	printf '%s\n' '#!/usr/bin/python3 -sE' 'import sys' 'sys.path.insert(0, "$(LIBDIR)")' \
-	    'from daemon.main import main' 'sys.exit(main())' >$(DESTDIR)/usr/sbin/vipcastd
-	printf '%s\n' '#!/usr/bin/python3 -sE' 'import sys' 'sys.path.insert(0, "$(LIBDIR)")' \
-	    'from agents.runner import main' 'sys.exit(main())' >$(DESTDIR)/usr/sbin/vipcast-runner
-	chmod 755 $(DESTDIR)/usr/bin/vipcast $(DESTDIR)/usr/sbin/vipcastd $(DESTDIR)/usr/sbin/vipcast-runner
+	install -d $(DESTDIR)$(LIBDIR)/vipcast.dist-info
+	printf 'Metadata-Version: 2.1\nName: vipcast\nVersion: $(VERSION)\n' >$(DESTDIR)$(LIBDIR)/vipcast.dist-info/METADATA
+	$(call launcher,daemon.cli.main,/usr/bin/vipcast)
+	$(call launcher,daemon.main,/usr/sbin/vipcastd)
+	$(call launcher,agents.runner,/usr/sbin/vipcast-runner)
 	install -m 644 systemd/*.service $(DESTDIR)$(UNITDIR)/
+
+# The programs find their libraries in a directory of their own, never on a shared Python path.
+define launcher
+	printf '%s\n' '#!/usr/bin/python3 -sE' 'import sys' 'sys.path.insert(0, "$(LIBDIR)")' \
+	    'from $(1) import main' 'sys.exit(main())' >$(DESTDIR)$(2)
+	chmod 755 $(DESTDIR)$(2)
+endef
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
