@@ -51,6 +51,7 @@ def cib_push(call: Call) -> int:
     """`vipcast cluster cib-push <file>`: refused when the configuration has moved on since the file was made."""
     from daemon.cli.editing import finish  # noqa: PLC0415 - start-up time
     from daemon.cli.sources import Superseded, parsed, read_file  # noqa: PLC0415
+    from daemon.model.changes import describe_change  # noqa: PLC0415
 
     if len(call.arguments) > 1:
         raise CommandError(f"'{call.arguments[1]}' is not supported: a push replaces the whole configuration")
@@ -60,8 +61,10 @@ def cib_push(call: Call) -> int:
     wait_s = call.wait_s
     pushed = parsed(read_file(path), path)
     base_epoch = None if call.has("--force") else pushed.base_epoch
+    changes = describe_change(call.configuration(), pushed.configuration)
+    comment = ": ".join(filter(None, (call.typed, "; ".join(changes))))
     try:
-        accepted = call.source.store(pushed.configuration, base_epoch, call.typed)
+        accepted = call.source.store(pushed.configuration, base_epoch, comment)
     except Superseded as conflict:
         cause = conflict.__cause__
         now = f" and is at epoch {cause.problem.epoch} now" if isinstance(cause, RefusalError) else ""

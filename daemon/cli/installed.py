@@ -1,8 +1,8 @@
 """Which resource agents this host has: a name that no agent has is most often a slip of the finger.
 
 Looked for where the OCF standard puts them, `ROOT/resource.d/PROVIDER/TYPE`; the roots are those of the host's
-settings file if it can be read, and OCF_ROOT, else /usr/lib/ocf.  systemd units are not looked for: they may be made
-later, and on other hosts.
+settings file if it can be read, and OCF_ROOT, else /usr/lib/ocf.  systemd units are not looked for: they may be
+made later, and on other hosts.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from daemon.cli import installed
 from daemon.cli.call import OK, Call, CommandError
-from daemon.cli.editing import edit, saying
+from daemon.cli.editing import edit
 from daemon.cli.layout import configuration as layout
 from daemon.cli.status import show_resources
 from daemon.cli.words import Section, leading_plain, operations, pairs, sections
+from daemon.model.changes import removed_constraints
 from daemon.model.configuration import Configuration
 from daemon.model.edits import clones, resources
 from daemon.model.edits import operations as ops
@@ -119,7 +120,10 @@ def delete(call: Call) -> int:
     return edit(
         call,
         lambda configuration: resources.delete_resource(configuration, resource=name),
-        saying(f"Deleting Resource - {name}"),
+        lambda before, after: (
+            *(f"Removing Constraint - {constraint.id}" for constraint in removed_constraints(before, after)),
+            f"Deleting Resource - {name}",
+        ),
     )
 
 

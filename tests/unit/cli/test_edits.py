@@ -111,7 +111,10 @@ def test_groups_are_made_listed_and_dissolved(site: Shell) -> None:
 
 def test_a_deleted_resource_goes_with_its_constraints(site: Shell) -> None:
     site.done("constraint colocation add web with VIP")
-    assert site.done("resource delete web") == ["Deleting Resource - web"]
+    assert site.done("resource delete web") == [
+        "Removing Constraint - colocation-web-VIP-INFINITY",
+        "Deleting Resource - web",
+    ]
     assert now(site).find("web") is None
     assert now(site).constraints == ()
 

@@ -47,6 +47,17 @@ def test_a_file_that_was_pushed_is_outdated_from_then_on(shell: Shell) -> None:
     assert "moved on" in shell.refused("cluster cib-push my_cfg")
 
 
+def test_the_log_tells_what_a_push_has_changed(shell: Shell) -> None:
+    shell.done("cluster cib my_cfg")
+    shell.done(f"-f my_cfg {WEB}")
+    shell.done("-f my_cfg property set maintenance-mode=true")
+    shell.done("cluster cib-push my_cfg")
+    (newest,) = [e.text for e in shell.cluster.client.log().entries if e.kind == "edit"]
+    assert "cib-push" in newest
+    assert "cluster property maintenance-mode set to true" in newest
+    assert "web" in newest
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
