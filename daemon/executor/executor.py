@@ -51,8 +51,11 @@ class Executor:
         self.slots = SlotDuty(node, incarnation, drain_timeout_ms * NS_PER_MS)
         self.operations = OperationDuty(node, incarnation)
         self.lease_until_ns = 0
+        """0: this process never had one"""
         self._in_flight: set[bytes] = set()
         self._was_admitted = False
+        self._alone_from_ns = 0
+        """a new process is not on its own before this: its first lease is on its way"""
         self._kernel_pending = False
         self._kernel_retry_ns = 0
         self._enforced: int | None = None
@@ -66,7 +69,9 @@ class Executor:
         """What there is to do now.  Calling it twice does nothing twice."""
         effects = Effects()
         if self.admitted(state):
-            self._was_admitted = True
+            if not self._was_admitted:
+                self._was_admitted = True
+                self._alone_from_ns = now_ns + STOP_AFTER_NS
         elif not self._was_admitted:
             return effects
         wanted = self.slots.update(state, now_ns) and now_ns >= self._kernel_retry_ns
@@ -93,6 +98,8 @@ class Executor:
 
         Slots need nothing: the kernel itself has closed them.
         """
+        if now_ns < self._alone_from_ns:
+            return []
         mine = [instance for instance, nodes in state.plan.placement.items() if self.node in nodes]
         others = [i for i in mine if i.rpartition(":")[0] not in state.slots and i not in state.slots]
         if now_ns - self.lease_until_ns >= STOP_AFTER_NS:

@@ -102,6 +102,17 @@ def test_a_refused_result_is_asked_for_again() -> None:
     assert [o.operation for o in host.operations()] == ["monitor"], "a new incarnation's node is probed again"
 
 
+def test_a_new_process_stops_nothing_while_its_first_lease_is_on_its_way() -> None:
+    cluster = Cluster(webserver())
+    host = placed(cluster)
+    (start,) = host.operations()
+    host.end(start, OK)
+    cluster.admit(host.node, INCARNATION + 1)
+    reborn = Executor(host.node, INCARNATION + 1, 60_000)
+    assert reborn.take(cluster.state, 100 * SECOND_NS).operations == []
+    assert reborn.take(cluster.state, 101 * SECOND_NS).operations == []
+
+
 def test_without_a_lease_everything_is_stopped_after_a_while_and_told_when_somebody_listens() -> None:
     cluster = Cluster(webserver())
     host = placed(cluster)
