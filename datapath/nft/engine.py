@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import errno
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from datapath.engine import Address, Change, Counter, DatapathError, Wish
 from datapath.host.setup import Host
-from datapath.netlink import Message, Socket
+from datapath.netlink import KernelError, Message, Socket
 from datapath.nft import ruleset
 from datapath.nft.lease import Term, renewal, term_until
-from datapath.nft.moves import Movement, flow_slots, movement, stale_flows
+from datapath.nft.moves import Movement, is_moving, local_flows, movement, stale_flows
 from datapath.nft.names import Names
 from datapath.nft.protocol import NETLINK_NETFILTER, Family, batch
 from datapath.nft.readback import Reader
 from datapath.wishes import check, differences
 
-_FORGET_TRIES = 5
+_NOT_AS_WE_LEFT_IT = frozenset({errno.ENOENT, errno.EEXIST, errno.EBUSY})
 
 Held = Mapping[IPv4Address | IPv6Address, Wish]
 
@@ -35,6 +36,8 @@ class NftEngine:
         """what the kernel holds by our doing; None until the first `apply` of this process"""
         self._prepared: frozenset[Address] | None = None
         """the addresses that the host itself was last set up for; slots alone do not concern it"""
+        self._to_forget: set[IPv4Address | IPv6Address] = set()
+        """addresses whose keep and mine hold flows of slots that do not move any more"""
         self._deadline_ns = 0
         self._structure: frozenset[str] = frozenset()
         self._generation = 0
@@ -62,7 +65,9 @@ class NftEngine:
         else:
             self._change_with_host(held, wanted)
         self._held = wanted
-        self._forget_stale_flows(held, wanted)
+        ended = {ip for ip, wish in wanted.items() if _stays(held, wish) and movement(held[ip], wish).ended}
+        self._to_forget |= ended
+        self._forget_stale_flows()
         return differences(held.values(), wanted.values())
 
     def _change_with_host(self, held: Held, wanted: Held) -> None:
@@ -98,20 +103,23 @@ class NftEngine:
             if address.ip in wanted and wanted[address.ip].address == address
         }
         self._host.withdraw([wish.address for wish in inherited.values()])
-        flows = self._known_flows(inherited)
-        self._rebuild(inherited, flows, reader.lease())
+        self._rebuild(inherited, self._known_flows(inherited), reader.lease())
         self._held = inherited
+        self._to_forget |= inherited.keys()
         return inherited
 
-    def _known_flows(self, held: Held) -> dict[str, list[bytes]]:
-        """Keep set → the flows that are to be in it after a rebuild: those of keep and those of mine."""
-        found = {}
+    def _known_flows(self, held: Held) -> list[Message]:
+        """Messages that put the flows of keep and mine, as they are now, into the sets of a new table."""
+        messages = []
         for ip in held:
             names = Names.of(ip)
-            found[names.keep] = sorted({*self._reader.flows(names.keep), *self._reader.flows(names.mine)})
-        return found
+            noted = self._reader.flows(names.mine)
+            messages += ruleset.keep_flows(ip, sorted({*self._reader.flows(names.keep), *noted}))
+            messages += ruleset.note_flows(ip, noted)
+        return messages
 
-    def _rebuild(self, held: Held, flows: Mapping[str, Iterable[bytes]], lease: Term) -> None:
+    def _rebuild(self, held: Held, flows: Sequence[Message], lease: Term) -> None:
+        """All of it anew, in one transaction that does not ask what is there."""
         messages = [
             *ruleset.drop_table(Family.NETDEV),
             *ruleset.drop_table(Family.ARP),
@@ -122,13 +130,23 @@ class NftEngine:
             messages += ruleset.hook_interface(interface)
         for wish in held.values():
             messages += _add(wish)
-        for name, known in flows.items():
-            messages += ruleset.add_flows(name, known)
-        self._transact([*messages, *renewal(lease)])
+        self._transact([*messages, *flows, *renewal(lease)])
         self._look()
 
     def _change(self, held: Held, wanted: Held) -> None:
-        """From what is held to what is wanted: one transaction, preceded by noting SYNs where slots drain."""
+        """From what is held to what is wanted; where somebody has meddled with what is held, all of it anew."""
+        try:
+            self._step(held, wanted)
+        except KernelError as refusal:
+            if refusal.errno not in _NOT_AS_WE_LEFT_IT:
+                raise
+            flows = self._known_flows({ip: wish for ip, wish in wanted.items() if _stays(held, wish)})
+            for wish in wanted.values():
+                flows += self._keep_flows(movement(Wish(wish.address), wish))
+            self._rebuild(wanted, flows, term_until(self._deadline_ns))
+
+    def _step(self, held: Held, wanted: Held) -> None:
+        """One transaction, preceded by noting SYNs where slots drain."""
         moves = [movement(held[ip], wish) for ip, wish in wanted.items() if _stays(held, wish)]
         noting = [message for move in moves for message in ruleset.note_syns(move.ip, move.to_note)]
         if noting:
@@ -166,31 +184,42 @@ class NftEngine:
         return messages
 
     def _keep_flows(self, move: Movement) -> list[Message]:
-        """Local sockets' flows of slots that begin to drain or to open gently go into the keep set."""
+        """Local sockets' flows of slots that begin to drain or to open gently stay here."""
         if not move.to_keep:
             return []
-        mine = [key for slot, key in flow_slots(move.address) if slot in move.to_keep]
-        return ruleset.add_flows(Names.of(move.ip).keep, mine)
+        own = [flow for flow in local_flows(move.address) if flow.slot in move.to_keep]
+        return [
+            *ruleset.keep_flows(move.ip, [flow.key for flow in own]),
+            *ruleset.note_flows(move.ip, [flow.key for flow in own if flow.is_half_open]),
+        ]
 
-    def _forget_stale_flows(self, held: Held, wanted: Held) -> None:
-        """Once a slot is open or closed for good, keep and mine say nothing about it any more."""
-        for ip, wish in wanted.items():
-            if _stays(held, wish) and movement(held[ip], wish).ended:
-                self._forget(wish)
+    def _forget_stale_flows(self) -> None:
+        """Keep and mine say nothing any more about slots that do not move, and keep nothing about flows that ended.
 
-    def _forget(self, wish: Wish) -> None:
+        What cannot be forgotten now, because an entry has run out between reading and deleting it, is tried again
+        with the next `apply` or `repair`.
+        """
+        for ip in list(self._to_forget):
+            wish = (self._held or {}).get(ip)
+            if wish is not None and not self._forget(wish):
+                continue
+            self._to_forget.discard(ip)
+
+    def _forget(self, wish: Wish) -> bool:
         names = Names.of(wish.address.ip)
-        for name in (names.keep, names.mine):
-            for attempt in range(_FORGET_TRIES):
-                stale = stale_flows(wish, self._reader.flows(name))
-                try:
-                    if stale:
-                        self._transact(ruleset.forget_flows(name, stale))
-                    break
-                except DatapathError:
-                    # an element of `mine` has run out between reading and deleting: read again
-                    if attempt == _FORGET_TRIES - 1:
-                        raise
+        try:
+            for name in (names.keep, names.mine):
+                if stale := stale_flows(wish, self._reader.flows(name)):
+                    self._transact(ruleset.forget_flows(name, stale))
+            if is_moving(wish):
+                # the list of flows first, then the sockets: a flow that begins in between is in the second only
+                kept = self._reader.flows(names.keep)
+                living = {flow.key for flow in local_flows(wish.address)}
+                if ended := [flow for flow in kept if flow not in living]:
+                    self._transact(ruleset.forget_flows(names.keep, ended))
+        except DatapathError:
+            return False
+        return True
 
     # leases
 
@@ -203,7 +232,7 @@ class NftEngine:
     def flows_left(self, resource: str, slot: int) -> int:
         for wish in (self._held or {}).values():
             if wish.address.resource == resource:
-                return sum(1 for of, _ in flow_slots(wish.address) if of == slot)
+                return sum(1 for flow in local_flows(wish.address) if flow.slot == slot)
         raise DatapathError(f"there is no address {resource!r} on this host")
 
     def state(self) -> list[Wish]:
@@ -219,6 +248,8 @@ class NftEngine:
     def repair(self) -> list[Change]:
         if self._held is None:
             return []
+        self._to_forget |= {ip for ip, wish in self._held.items() if is_moving(wish)}
+        self._forget_stale_flows()
         addresses = [wish.address for wish in self._held.values()]
         mended = [
             Change(change.address, "repaired", change.slots, change.detail) for change in self._host.grow(addresses)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from datapath.engine import Address, HashKind, SlotState, Wish
-from datapath.flows import flows
-from datapath.hashing import key_of, slot
+from datapath.flows import TcpState, flows
+from datapath.hashing import slot
 from datapath.nft.ruleset import flow_key
 
 MOVING = frozenset({SlotState.DRAINING, SlotState.OPENING})
+_HALF_OPEN = frozenset({TcpState.SYN_RECV, TcpState.NEW_SYN_RECV})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,29 @@ def movement(held: Wish, wanted: Wish) -> Movement:
     return Movement(wanted.address, before, after, changed)
 
 
-def flow_slots(address: Address) -> list[tuple[int, bytes]]:
-    """(slot, flow) of each TCP connection of this address that a local socket still serves."""
-    return [
-        (_slot_of(address, flow.remote, flow.remote_port, flow.local_port), key)
-        for flow in flows(address.ip)
-        if not flow.time_wait
-        for key in [flow_key(flow.remote, flow.remote_port, flow.local_port)]
-    ]
+def is_moving(wish: Wish) -> bool:
+    """Some slot of it drains or opens gently."""
+    return not MOVING.isdisjoint(wish.states.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFlow:
+    """A TCP connection that a local socket serves."""
+
+    slot: int
+    key: bytes
+    """as keep and mine hold it (ruleset.flow_key)"""
+    is_half_open: bool
+
+
+def local_flows(address: Address) -> list[LocalFlow]:
+    """The connections of this address; those in TIME_WAIT are over: nobody is served by them any more."""
+    found = []
+    for flow in flows(address.ip):
+        if not flow.time_wait:
+            key = flow_key(flow.remote, flow.remote_port, flow.local_port)
+            found.append(LocalFlow(_slot_of_key(address, key), key, flow.state in _HALF_OPEN))
+    return found
 
 
 def stale_flows(wish: Wish, known: Iterable[bytes]) -> list[bytes]:
@@ -76,7 +92,3 @@ def _slot_of_key(address: Address, flow: bytes) -> int:
     ports = {HashKind.SOURCEIP: 0, HashKind.SOURCEIP_SOURCEPORT: 4, HashKind.SOURCEIP_SOURCEPORT_DESTPORT: 8}
     length = len(flow) - 8 + ports[address.hash_kind]
     return slot(flow[:length], address.seed, address.slots)
-
-
-def _slot_of(address: Address, client: IPv4Address | IPv6Address, client_port: int, local_port: int) -> int:
-    return slot(key_of(address.hash_kind, client, client_port, local_port), address.seed, address.slots)

@@ -85,12 +85,12 @@ class Names:
 
     @property
     def keep(self) -> str:
-        """Flows that local sockets had when their slot began to move."""
+        """Flows of local sockets while their slot moves: those of its beginning, and what became of noted SYNs."""
         return self.prefix + "-keep"
 
     @property
     def mine(self) -> str:
-        """Flows whose SYN this host has taken while their slot moves."""
+        """Flows whose SYN this host has taken, a minute ago at most, while their slot moves."""
         return self.prefix + "-mine"
 
 

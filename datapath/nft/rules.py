@@ -49,7 +49,7 @@ TCP = 6
 SYN_TIMEOUT_MS = 60_000
 """A noted SYN is forgotten after this, unless its client goes on: a flood of forged ones cannot stay."""
 FLOW_TIMEOUT_MS = 3_600_000
-"""A noted connection is forgotten when it has been silent for this long while its slot moves."""
+"""A connection made while its slot moves is forgotten when it has been silent for this long."""
 
 _IPV6_FRAGMENT = 44
 _ICMP_HEADER = 8
@@ -316,31 +316,36 @@ def _is_quoted_tcp(layout: Layout) -> Rule:
     )
 
 
-def _is_first_syn() -> Rule:
-    """SYN without ACK, FIN or RST: the beginning of a connection."""
+def _flags_of_a_first_syn(how: Cmp) -> Rule:
+    """A TCP packet that begins a connection (EQ), or one that does not (NEQ): SYN without ACK, FIN or RST."""
     return (
         *_protocol_is(TCP),
         load(Base.TRANSPORT, 13, 1, _SCRATCH),
         mask(_SCRATCH, bytes((_FIN_SYN_RST_ACK,))),
-        compare(_SCRATCH, Cmp.EQ, bytes((_SYN,))),
+        compare(_SCRATCH, how, bytes((_SYN,))),
     )
 
 
-def _note_syn(layout: Layout, names: Names) -> Rule:
+def _note_syn(layout: Layout, names: Names, when: Rule = ()) -> Rule:
     """A SYN is noted only when it is also accepted, so the lease is asked first."""
-    when = (*_is_first_syn(), *_under_lease(), *_flow(layout), note(_KEY, names.mine, SYN_TIMEOUT_MS))
-    return _accept(names, when)
+    syn = (*_flags_of_a_first_syn(Cmp.EQ), *_under_lease(), *_flow(layout))
+    return _accept(names, (*syn, *when, note(_KEY, names.mine, SYN_TIMEOUT_MS)))
 
 
 def _own_flows(layout: Layout, names: Names) -> list[Rule]:
-    """What a moving slot's sockets here may hear: flows in keep and mine, and ICMP errors about them."""
-    tcp = (*_protocol_is(TCP), *_flow(layout))
+    """What a moving slot's sockets here may hear: segments of their flows, and ICMP errors about them.
+
+    A segment that follows a noted SYN makes it a flow.  A SYN never is one of these: a client that takes the same
+    port again begins something new, which is the new owner's.
+    """
+    segment = (*_flags_of_a_first_syn(Cmp.NEQ), *_flow(layout))
+    goes_on = note(_KEY, names.keep, FLOW_TIMEOUT_MS)
     quoted = _quoted_flow(layout)
     return [
-        _accept(names, (*tcp, member(_KEY, names.mine), note(_KEY, names.mine, FLOW_TIMEOUT_MS))),
-        _accept(names, (*tcp, member(_KEY, names.keep))),
-        _accept(names, (*quoted, member(_KEY, names.mine))),
+        _accept(names, (*segment, member(_KEY, names.keep), goes_on)),
+        _accept(names, (*segment, member(_KEY, names.mine), goes_on)),
         _accept(names, (*quoted, member(_KEY, names.keep))),
+        _accept(names, (*quoted, member(_KEY, names.mine))),
     ]
 
 
@@ -350,7 +355,12 @@ def _noting(layout: Layout, names: Names) -> list[Rule]:
 
 
 def _draining(layout: Layout, names: Names) -> list[Rule]:
-    return [*_own_flows(layout, names), drop_counted(names.counter(Fate.DRAINING))]
+    """Only what is ours already, half-open connections whose client repeats its SYN included."""
+    return [
+        _note_syn(layout, names, when=(member(_KEY, names.mine),)),
+        *_own_flows(layout, names),
+        drop_counted(names.counter(Fate.DRAINING)),
+    ]
 
 
 def _opening(layout: Layout, names: Names) -> list[Rule]:

@@ -45,7 +45,7 @@ from datapath.nft.protocol import (
     message,
 )
 from datapath.nft.protocol import TABLE as TABLE_FIELDS
-from datapath.nft.rules import LAYOUTS, chains_of
+from datapath.nft.rules import LAYOUTS, SYN_TIMEOUT_MS, chains_of
 
 FLOWS_MAX = 262_144
 """Flows that a moving slot may note, for each address."""
@@ -170,7 +170,7 @@ def add_address(address: Address) -> list[Message]:
     messages = [_new_counter(own.counter(fate)) for fate in Fate]
     messages += [
         _new_map(family, own.slots, _TYPE_MARK, 4, counted=True),
-        _new_set(family, own.keep, flow_type, flow_length),
+        _new_set(family, own.keep, flow_type, flow_length, SetFlag.EVAL | SetFlag.TIMEOUT, size=FLOWS_MAX),
         _new_set(family, own.mine, flow_type, flow_length, SetFlag.EVAL | SetFlag.TIMEOUT, size=FLOWS_MAX),
     ]
     for part in chains:
@@ -266,10 +266,16 @@ def _replace(ip: IPv4Address | IPv6Address, leaving: Sequence[int], entering: Ma
     ]
 
 
-def add_flows(set_name: str, flows: Iterable[bytes]) -> list[Message]:
-    """Put flows (see `flow_key`) into an address' keep set."""
+def keep_flows(ip: IPv4Address | IPv6Address, flows: Iterable[bytes]) -> list[Message]:
+    """Flows (see `flow_key`) of local sockets stay here while their slot moves."""
     elements = [_list_element(ELEMENT.pack({"key": {"value": flow}})) for flow in flows]
-    return _packed(Msg.NEWSETELEM, set_name, elements, "keep the flows of local sockets")
+    return _packed(Msg.NEWSETELEM, Names.of(ip).keep, elements, "keep the flows of local sockets")
+
+
+def note_flows(ip: IPv4Address | IPv6Address, flows: Iterable[bytes]) -> list[Message]:
+    """Half-open flows: their SYN was taken here, and may be repeated."""
+    elements = [_list_element(ELEMENT.pack({"key": {"value": flow}, "timeout": SYN_TIMEOUT_MS})) for flow in flows]
+    return _packed(Msg.NEWSETELEM, Names.of(ip).mine, elements, "note half-open flows")
 
 
 def forget_flows(set_name: str, flows: Iterable[bytes]) -> list[Message]:

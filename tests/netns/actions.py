@@ -190,6 +190,11 @@ def converse(source: tuple[str, int], words: Sequence[str]) -> list[str]:
     return echoes
 
 
+def abort_connection(source: tuple[str, int]) -> None:
+    """End it by a reset."""
+    _abort(_connections.pop(source))
+
+
 def close_connection(source: tuple[str, int]) -> None:
     _connections.pop(source).close()
 

@@ -24,7 +24,7 @@ from datapath.hashing import key_of, slot, slot_of_packet
 from datapath.mac import shared_mac
 from tests.netns import actions
 from tests.netns.frames import Shape, shapes, tcp_flags
-from tests.netns.segment import PREFIXLEN, VIP, Member, Segment
+from tests.netns.segment import CLIENT, CLIENTS, PREFIXLEN, VIP, Member, Segment
 
 PORT = 8080
 HOSTS = 3
@@ -52,13 +52,11 @@ class EngineContract:
     @classmethod
     def segment(cls) -> Iterator[Segment]:
         with Segment(HOSTS) as segment:
-            for third in range(2, 10):
-                segment.client.run("ip", "addr", "add", f"10.77.{third}.0/32", "dev", "eth0")
             for host in segment.hosts:
                 host.service.call(actions.serve, host.name, VIP, PORT)
-            segment.client.run("ip", "route", "add", "local", "10.77.2.0/23", "dev", "lo")
-            segment.client.run("ip", "route", "add", "local", "10.77.4.0/22", "dev", "lo")
-            segment.client.run("ip", "route", "add", "local", "10.77.8.0/23", "dev", "lo")
+                # behind the client as a router: the kernel's neighbour table has 1,024 entries for all namespaces
+                host.run("ip", "route", "add", CLIENTS, "via", CLIENT)
+            segment.client.run("ip", "route", "add", "local", CLIENTS, "dev", "lo")
             segment.client.run("ip", "neigh", "add", VIP, "lladdr", ADDRESS.mac, "nud", "permanent", "dev", "eth0")
             yield segment
 
@@ -170,7 +168,7 @@ class EngineContract:
         old, new = hosts[0], hosts[1]
         share(ADDRESS, [old, new], dict.fromkeys(range(SLOTS), old))
         client = segment.client.engine
-        long_lived = ("10.77.2.7", 30_001)
+        long_lived = ("10.80.0.7", 30_001)
         moving = slot_of_source(ADDRESS, long_lived)
         fresh = [source for source in many_sources(200) if slot_of_source(ADDRESS, source) == moving][:20]
         assert client.call(actions.open_connection, long_lived, VIP, PORT) == "h1"
@@ -191,11 +189,45 @@ class EngineContract:
         new.engine.call(actions.apply, [Wish(ADDRESS, {moving: SlotState.OPEN})])
         assert outcomes(segment, fresh, PATIENCE_S) == {"h2"}
 
+    def test_connections_that_are_made_during_a_move_all_come_about(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        old, new = hosts[0], hosts[1]
+        share(ADDRESS, [old, new], dict.fromkeys(range(SLOTS), old))
+        segment.client.service.call(actions.start_tap)
+        segment.client.engine.send(actions.connect_all, many_sources(1500), VIP, PORT, 2 * PATIENCE_S)
+        old.engine.call(actions.apply, [Wish(ADDRESS, all_slots(SlotState.DRAINING))])
+        new.engine.call(actions.apply, [Wish(ADDRESS, all_slots(SlotState.OPENING))])
+        attempts = segment.client.engine.receive()
+        assert isinstance(attempts, list)
+        assert {attempt.outcome for attempt in attempts} <= {"h1", "h2"}
+        frames = segment.client.service.call(actions.stop_tap)
+        assert not [frame for frame in frames if "R" in tcp_flags(frame)]
+
+    def test_a_client_that_takes_its_port_again_is_the_new_owners(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        """The old owner had a connection with these ports when it began to drain; it must not answer a new SYN."""
+        old, new = hosts[0], hosts[1]
+        share(ADDRESS, [old, new], dict.fromkeys(range(SLOTS), old))
+        source = ("10.80.0.9", 30_009)
+        client = segment.client.engine
+        assert client.call(actions.open_connection, source, VIP, PORT) == "h1"
+        old.engine.call(actions.apply, [Wish(ADDRESS, all_slots(SlotState.DRAINING))])
+        new.engine.call(actions.apply, [Wish(ADDRESS, all_slots(SlotState.OPENING))])
+        client.call(actions.abort_connection, source)
+        assert until(lambda: old.engine.call(actions.flows_left, "VIP", slot_of_source(ADDRESS, source)), 0) == 0
+        old.engine.call(actions.repair)
+        segment.client.service.call(actions.start_tap)
+        assert outcomes(segment, [source], PATIENCE_S) == {"h2"}
+        answers = [flags for frame in segment.client.service.call(actions.stop_tap) if (flags := tcp_flags(frame))]
+        assert answers.count("SA") == 1
+
     def test_a_connection_of_an_opening_slot_goes_on_when_the_slot_is_open(
         self, segment: Segment, hosts: list[Member]
     ) -> None:
         host = hosts[0]
-        source = ("10.77.2.8", 30_002)
+        source = ("10.80.0.8", 30_002)
         number = slot_of_source(ADDRESS, source)
         host.engine.call(actions.apply, [Wish(ADDRESS, {number: SlotState.OPENING})])
         host.engine.call(actions.renew, LONG_LEASE_MS)
@@ -313,7 +345,7 @@ def all_slots(state: SlotState) -> dict[int, SlotState]:
 
 def many_sources(count: int) -> list[tuple[str, int]]:
     """Client addresses and ports, all different."""
-    return [(f"10.77.{2 + n % 8}.{1 + n // 8 % 250}", 20_000 + n) for n in range(count)]
+    return [(f"10.80.{n % 250}.{1 + n // 250}", 20_000 + n) for n in range(count)]
 
 
 def slot_of_source(address: Address, source: tuple[str, int]) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from datapath import select
 from datapath.netlink import Message, Socket
 from datapath.nft.lease import Term, renewal, term_until
+from datapath.nft.names import Names
 from datapath.nft.protocol import NETLINK_NETFILTER, batch
 from datapath.nft.readback import Reader
 from tests.netns.actions import NS_PER_MS, boottime_ns
@@ -50,6 +51,16 @@ def generation() -> int:
     netlink = Socket(NETLINK_NETFILTER)
     try:
         return Reader(netlink).generation()
+    finally:
+        netlink.close()
+
+
+def moving_flows(vip: str) -> int:
+    """How many flows the sets for moves hold."""
+    names = Names.of(IPv4Address(vip))
+    netlink = Socket(NETLINK_NETFILTER)
+    try:
+        return len({flow for name in (names.keep, names.mine) for flow in Reader(netlink).flows(name)})
     finally:
         netlink.close()
 

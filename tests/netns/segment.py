@@ -17,7 +17,9 @@ from tests.netns.inside import Inside
 PREFIXLEN = 16
 CLIENT = "10.77.1.1"
 VIP = "10.77.255.1"
-"""10.77.0.0/16: hosts .0.1 and up, the client .1.1, its further addresses .2.0 to .9.255, shared ones .255.x"""
+"""10.77.0.0/16: hosts .0.1 and up, the client .1.1, shared addresses .255.x"""
+CLIENTS = "10.80.0.0/16"
+"""further client addresses, on no segment"""
 
 
 @dataclass

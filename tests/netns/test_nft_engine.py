@@ -104,6 +104,20 @@ class TestNftEngine(EngineContract):
             assert host.engine.call(actions.repair) == []
         assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
 
+    def test_a_wish_that_meets_a_flushed_ruleset_is_carried_out(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        some = {number: state for number, state in OPEN.states.items() if number}
+        host.engine.call(actions.apply, [Wish(ADDRESS, some)])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.run("nft", "flush", "ruleset")
+        changes = host.engine.call(actions.apply, [OPEN])
+        assert [(change.what, change.slots) for change in changes] == [("opened", (0,))]
+        assert host.engine.call(actions.state) == [OPEN]
+        assert outcomes(segment, many_sources(20), PATIENCE_S) == {"h1"}
+        assert host.engine.call(actions.repair) == []
+
     @pytest.mark.parametrize(
         "damage",
         [
@@ -185,6 +199,21 @@ class TestNftEngine(EngineContract):
         senders = nft_actions.arp_senders(segment.client.service.call(actions.stop_tap))
         assert senders[VIP] == {ADDRESS.mac}
         assert ADDRESS.mac not in senders[host.ip]
+
+    # moves
+
+    def test_flows_are_forgotten_when_their_slot_has_moved(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        source = ("10.80.0.7", 30_011)
+        segment.client.engine.call(actions.open_connection, source, VIP, 8080)
+        host.engine.call(actions.apply, [Wish(ADDRESS, all_slots(SlotState.DRAINING))])
+        assert host.engine.call(nft_actions.moving_flows, VIP) == 1
+        host.engine.call(actions.apply, [OPEN])
+        assert host.engine.call(nft_actions.moving_flows, VIP) == 0
+        assert segment.client.engine.call(actions.converse, source, ["still"]) == ["still"]
+        segment.client.engine.call(actions.close_connection, source)
 
     # size
 
