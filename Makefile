@@ -48,7 +48,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests bench
+	$(BIN)/mypy tests/lab bench
 	$(BIN)/lint-imports
 
 fmt: setup
