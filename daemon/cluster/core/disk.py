@@ -55,7 +55,8 @@ class Disk:
     def _dirty(self) -> bool:
         """Whether something is neither on disk nor under way."""
         if self._under_way is None:
-            return not self.hard_state_is_stable or self.stable_index < self.log.last_index
+            same_end = self.stable_index == self.log.last_index == self._disk_last
+            return not self.hard_state_is_stable or not same_end
         return self.hard_state != self._under_way.hard_state or self._under_way_valid < self.log.last_index
 
     def hold(self, send: Send) -> None:
