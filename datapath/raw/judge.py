@@ -62,6 +62,8 @@ class Segment:
     connection: Connection
     begins: bool
     """a SYN without ACK, FIN or RST"""
+    sequence: int | None
+    """the sender's sequence number; None in a quote"""
 
 
 def read_segment(packet: bytes) -> Segment | None:
@@ -99,7 +101,8 @@ def _tcp(packet: bytes, at: int, source: bytes, destination: bytes) -> Segment |
         source,
         packet[at] << 8 | packet[at + 1],
     )
-    return Segment(connection, packet[at + 13] & FIN_SYN_RST_ACK == SYN)
+    sequence = int.from_bytes(packet[at + 4 : at + 8], "big")
+    return Segment(connection, packet[at + 13] & FIN_SYN_RST_ACK == SYN, sequence)
 
 
 def _quoted4(quote: bytes) -> Segment | None:
@@ -118,13 +121,15 @@ def _quoted6(quote: bytes) -> Segment | None:
 def _quoted(quote: bytes, at: int, source: bytes, destination: bytes) -> Segment:
     """We sent what is quoted: its source is our end."""
     connection = Connection(source, quote[at] << 8 | quote[at + 1], destination, quote[at + 2] << 8 | quote[at + 3])
-    return Segment(connection, begins=False)
+    return Segment(connection, begins=False, sequence=None)
 
 
 class Known:
-    """Which connections are ours: what the kernel says, and SYNs that we let in lately.
+    """Which connections are ours: what the kernel says and, for a slot that is opening, SYNs that we let in lately.
 
-    The second is for what leaves no socket: SYN cookies, and a SYN that a full backlog dropped, repeated.
+    The second is for SYN cookies, which leave no socket until the client answers.  The old owner of a slot must
+    not use it: a SYN that its full backlog dropped is repeated, and then answered by the new owner; what follows
+    has the sequence number of that SYN as well, and would be reset here.
     """
 
     SYNS_MAX = 65_536
@@ -132,29 +137,27 @@ class Known:
     """as long as a client repeats its SYN by default (tcp_syn_retries = 6)"""
 
     def __init__(self, has: Callable[[Connection], bool], half_open: Callable[[Connection], bool]) -> None:
-        self._has = has
-        self._half_open = half_open
-        self._syns: dict[bytes, int] = {}
+        self.has = has
+        self.half_open = half_open
+        self._syns: dict[bytes, tuple[int, int]] = {}
+        """connection → (initial sequence number, when)"""
 
-    def note_syn(self, key: bytes, now_ns: int) -> None:
+    def note_syn(self, key: bytes, sequence: int, now_ns: int) -> None:
         """A SYN was let in; `key` as `Connection.key` has it."""
         self._syns.pop(key, None)
         while len(self._syns) >= self.SYNS_MAX:
             del self._syns[next(iter(self._syns))]  # the oldest: a dict keeps the order of its insertions
-        self._syns[key] = now_ns
+        self._syns[key] = sequence, now_ns
 
-    def has(self, connection: Connection, now_ns: int) -> bool:
-        return self._noted(connection, now_ns) or self._has(connection)
+    def follows_syn(self, segment: Segment, now_ns: int) -> bool:
+        """Whether it comes directly after a SYN that we let in.
 
-    def half_open(self, connection: Connection, now_ns: int) -> bool:
-        """Whether its SYN may still be repeated: noted, and nothing came of it yet, or half-open in the kernel."""
-        if self._half_open(connection):
-            return True
-        return self._noted(connection, now_ns) and not self._has(connection)
-
-    def _noted(self, connection: Connection, now_ns: int) -> bool:
-        noted_ns = self._syns.get(connection.key)
-        return noted_ns is not None and now_ns - noted_ns < self.SYN_NS
+        The sequence number tells it from a later connection with the same ports.
+        """
+        initial, noted_ns = self._syns.get(segment.connection.key, (None, 0))
+        if initial is None or now_ns - noted_ns >= self.SYN_NS:
+            return False
+        return segment.sequence == (initial + 1) & 0xFFFF_FFFF
 
 
 def belongs(state: int, packet: bytes, known: Known, now_ns: int) -> bool:
@@ -162,9 +165,9 @@ def belongs(state: int, packet: bytes, known: Known, now_ns: int) -> bool:
     segment = read_segment(packet)
     if segment is None:
         return is_tcp_fragment(packet) == (state == DRAINING)
-    if not segment.begins:
-        return known.has(segment.connection, now_ns)
-    return state == OPENING or known.half_open(segment.connection, now_ns)
+    if segment.begins:
+        return state == OPENING or known.half_open(segment.connection)
+    return known.has(segment.connection) or (state == OPENING and known.follows_syn(segment, now_ns))
 
 
 class Compiled:

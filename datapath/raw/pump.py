@@ -16,7 +16,7 @@ from typing import Final
 
 from datapath.engine import DatapathError
 from datapath.raw.judge import DRAINING as STATE_DRAINING
-from datapath.raw.judge import FIN_SYN_RST_ACK, OPEN, SYN, Compiled, Known, belongs, read_segment
+from datapath.raw.judge import OPEN, Compiled, Known, belongs, read_segment
 from datapath.raw.judge import OPENING as STATE_OPENING
 from datapath.raw.judge import STALE_STATE as STATE_STALE
 from datapath.raw.table import (
@@ -107,7 +107,7 @@ class Pump:
         self._tun = tun
         self._flows.clear()
 
-    def forward(self, sock: socket.socket) -> Outcome:  # noqa: PLR0912, PLR0915
+    def forward(self, sock: socket.socket) -> Outcome:
         """Move what waits at `sock`, at most BURST packets.  After TABLE_CHANGED call `use`, then this again.
 
         WireLostError when the interface is gone or down, DatapathError when the TUN device is gone.
@@ -171,10 +171,8 @@ class Pump:
                 continue
             counters[target.accepted] += 1
             counters[target.accepted + 1] += size
-            if not plain:
+            if state == STATE_OPENING:
                 self._note_syn(bytes(view[PACKET_AT:length]), now_ns)
-            elif protocol == _TCP and buffer[_TCP_FLAGS] & FIN_SYN_RST_ACK == SYN:
-                self._known.note_syn(flow, now_ns)
         return Outcome.MORE
 
     def _target(self, flow: bytes, length: int) -> Target | None:
@@ -207,8 +205,8 @@ class Pump:
 
     def _note_syn(self, packet: bytes, now_ns: int) -> None:
         segment = read_segment(packet)
-        if segment is not None and segment.begins:
-            self._known.note_syn(segment.connection.key, now_ns)
+        if segment is not None and segment.begins and segment.sequence is not None:
+            self._known.note_syn(segment.connection.key, segment.sequence, now_ns)
 
 
 def _raise_if_lost(error: OSError) -> None:

@@ -79,19 +79,34 @@ def test_no_packet_is_taken_by_both_hosts_of_a_move_unless_both_have_the_connect
         assert old != new, packet.summary()
 
 
-def test_a_syn_that_was_let_in_counts_until_its_client_gives_up() -> None:
+def test_what_follows_a_syn_that_an_opening_slot_let_in_is_taken_though_no_socket_is_there_yet() -> None:
+    """A SYN cookie leaves none.  The old owner answers for its sockets alone."""
     known = nobody()
-    known.note_syn(OURS.key, 1_000)
-    assert belongs(DRAINING, bytes(syn), known, 2_000)
-    assert belongs(DRAINING, bytes(tcp), known, 2_000)
-    assert not belongs(DRAINING, bytes(syn), known, 1_000 + Known.SYN_NS)
+    known.note_syn(OURS.key, 0, 1_000)
+    follows = IP(src=CLIENT, dst=VIP) / TCP(sport=4000, dport=80, flags="A", seq=1)
+    assert belongs(OPENING, bytes(follows), known, 2_000)
+    assert not belongs(OPENING, bytes(follows), known, 1_000 + Known.SYN_NS)
+    assert not belongs(DRAINING, bytes(follows), known, 2_000)
+    assert not belongs(DRAINING, bytes(syn), known, 2_000)
+
+
+def test_a_client_that_takes_its_ports_again_is_not_taken_for_its_former_connection() -> None:
+    known = nobody()
+    known.note_syn(OURS.key, 77, 1_000)
+    assert not belongs(OPENING, bytes(tcp), known, 2_000)
+
+
+def test_sequence_numbers_wrap_around() -> None:
+    known = nobody()
+    known.note_syn(OURS.key, 0xFFFF_FFFF, 1_000)
+    assert belongs(OPENING, bytes(tcp), known, 2_000)
 
 
 def test_noted_syns_are_bounded_and_the_oldest_goes_first() -> None:
     known = nobody()
     for number in range(Known.SYNS_MAX + 1):
-        known.note_syn(number.to_bytes(12, "big"), number)
-    known.note_syn(OURS.key, 1)
+        known.note_syn(number.to_bytes(12, "big"), 0, number)
+    known.note_syn(OURS.key, 0, 1)
     assert len(known._syns) == Known.SYNS_MAX
     assert (0).to_bytes(12, "big") not in known._syns
     assert OURS.key in known._syns
