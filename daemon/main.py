@@ -35,7 +35,9 @@ from datapath.responder import Responder
 
 log = logging.getLogger("vipcast")
 
-EXIT_USAGE = 2
+LOG_TO_JOURNAL = "%(levelname)s %(name)s: %(message)s"
+"""journald stamps what it is given (systemd.exec(5), $JOURNAL_STREAM)"""
+LOG_TO_FILE = "%(asctime)s " + LOG_TO_JOURNAL
 EXIT_CONFIG = 78
 """sysexits(3), EX_CONFIG: systemd does not try again what only a person can mend"""
 DRAIN_TIMEOUT_MS = 60_000
@@ -50,7 +52,8 @@ def main() -> int:
     if options.check:
         return _check(options.config)
     logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format=LOG_TO_JOURNAL if "JOURNAL_STREAM" in os.environ else LOG_TO_FILE,
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     if (why := realtime.forbidden_namespace(os.environ)) is not None:
