@@ -16,7 +16,7 @@ KINDS = (
     *("stop", "stop", "stop leader"),
     *("partition", "partition", "isolate", "isolate leader", "deafen", "cut one way"),
     *("heal", "heal", "heal"),
-    *("transfer", "slow disk", "full disk", "disk ok", "power cut"),
+    *("transfer", "slow disk", "full disk", "disk ok", "power cut", "replay"),
 )
 
 
@@ -74,6 +74,8 @@ class Faults:
                 return network.cut_one_way()
             case "heal":
                 return network.heal()
+            case "replay":
+                return network.replay(100)
             case "transfer":
                 self._transfer(host)
             case "slow":

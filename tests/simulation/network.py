@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from daemon.cluster.messages import Message
 
 NS_PER_MS = 1_000_000
+RECORDED_MAX = 2000
+"""messages that an eavesdropper remembers"""
 Deliver = Callable[[str, str, Message], None]
 
 
@@ -24,6 +28,7 @@ class Network:
         self.late = 0.0
         self.cut: set[tuple[str, str]] = set()
         """(from, to) pairs that nothing passes"""
+        self._recorded: deque[tuple[str, str, Message]] = deque(maxlen=RECORDED_MAX)
         self.drops: Callable[[str, str, Message], bool] = lambda sender, receiver, message: False
         """of a script: what does not arrive"""
 
@@ -37,6 +42,7 @@ class Network:
         rng = self._rng
         if (sender, receiver) in self.cut or self.drops(sender, receiver, message) or rng.random() < self.loss:
             return
+        self._recorded.append((sender, receiver, message))
         for _ in range(2 if rng.random() < self.repeat else 1):
             delay_ns = rng.randint(100_000, 2 * NS_PER_MS)
             if rng.random() < self.late:
@@ -68,6 +74,13 @@ class Network:
         """It is heard, and hears nobody."""
         self.cut |= {(other, name) for other in self._names if other != name}
         return f"deafen {name}"
+
+    def replay(self, count: int) -> str:
+        """Somebody sends again what he has recorded, as if no seal and no replay window were there."""
+        recorded = list(self._recorded)
+        for sender, receiver, message in self._rng.choices(recorded, k=count) if recorded else ():
+            self._at(self._rng.randint(0, 5 * NS_PER_MS), partial(self._arrive, sender, receiver, message))
+        return f"replay {count} messages"
 
     def heal(self) -> str:
         self.cut = set()

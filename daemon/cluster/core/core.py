@@ -399,7 +399,6 @@ class Core:
         elif self.leader is not None and answer.term == self.replica.term:
             led = self.leader.rounds.lead(now_ns)
             self.leader.answered(sender, answer, now_ns)
-            self.leader.extend_own_lease(now_ns)
             if not led:
                 self.leader.grant_all(now_ns)
 
@@ -449,6 +448,7 @@ class Core:
             self._send_proposals(now_ns)
         if self.leader is not None:
             self._commit_to(self.leader.committable(), now_ns)
+            self.leader.extend_own_lease(now_ns)
         if self._heartbeat_soon:
             self._send_heartbeat(now_ns)
 

@@ -131,7 +131,6 @@ class Leader:
         """Grant what was heard and could not be granted before: after an election nobody waits for a heartbeat."""
         for peer in self.replica.membership.peers.values():
             self.grant(peer, now_ns)
-        self.extend_own_lease(now_ns)
 
     def grant(self, peer: Peer, now_ns: int) -> None:
         if not self.grants.is_new(peer) or not self.may_grant(now_ns):
