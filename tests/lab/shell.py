@@ -49,13 +49,14 @@ def enter(name: str, hosts: dict[str, int]) -> int:
     Path(f"/proc/{init}/root{RCFILE}").write_text(GREETING)
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the shell's, not ours
-    return subprocess.call(
+    status = subprocess.call(
         [
             *("nsenter", "--target", str(init), "--mount", "--uts", "--ipc", "--net", "--pid", "--"),
             *("bash", "--rcfile", RCFILE, "-i"),
         ],
         env=environment(),
     )
+    return 0 if sys.stdin.isatty() else status  # at a terminal, the last command's failure is not make's
 
 
 if __name__ == "__main__":
