@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -16,7 +17,7 @@ from daemon.control import who as ownership
 from daemon.control.access import Peer
 from daemon.control.backend import Backend, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
 from daemon.control.narrate import narrate
-from daemon.control.routes import LOG_ENTRIES_MAX, Parameter, Route
+from daemon.control.routes import BODY_BYTES_MAX, LOG_ENTRIES_MAX, Parameter, Route
 from daemon.control.schema import (
     Accepted,
     CleanupRequest,
@@ -34,6 +35,8 @@ PROPOSAL_TIMEOUT_MS = 10_000
 LOG_ENTRIES_DEFAULT = 200
 AUTHOR_CHARACTERS_MAX = 64
 COMMENT_CHARACTERS_MAX = 4096
+CONFIGURATION_BYTES_MAX = BODY_BYTES_MAX - 4 * (COMMENT_CHARACTERS_MAX + AUTHOR_CHARACTERS_MAX) - 1024
+"""what is left for it in an entry of the log, beside author, comment (in UTF-8) and the entry's own parts"""
 ROOT = 0
 
 _Body = TypeVar("_Body")
@@ -129,23 +132,33 @@ async def post_configuration(backend: Backend, asked: Asked) -> object:
     """Check the new tree as a whole, then bring it into the log."""
     asked.refuse_unknown_words()
     edit = asked.decoded(EditRequest)
-    try:
-        configuration = Configuration.model_validate_json(bytes(edit.configuration))
-    except ValidationError as problem:
-        findings = tuple(_shape_finding(details["loc"], details["msg"]) for details in problem.errors())
-        raise ApiError(422, "refused", "this is not a configuration; nothing has changed", findings) from problem
-    except RecursionError as problem:
-        raise ApiError(400, "bad-request", "the configuration is nested too deeply") from problem
-    findings = tuple(validate(configuration))
-    if errors_of(findings):
-        raise ApiError(422, "refused", "the configuration has errors; nothing has changed", findings)
     epoch = backend.configuration().epoch
     if edit.base_epoch is not None and edit.base_epoch < epoch:
         raise _moved_on(epoch)  # epochs only rise: the log need not be asked
+    # Thousands of resources take longer to check than a heartbeat may wait: in a thread they share the time.
+    body, findings = await asyncio.to_thread(_checked, bytes(edit.configuration))
     comment = "".join(c for c in edit.comment if c.isprintable())[:COMMENT_CHARACTERS_MAX]
-    body = configuration.model_dump_json().encode()
     command = Edit(edit.base_epoch, body, asked.author(edit.author), comment)
     return await _propose(backend, command, findings)
+
+
+def _checked(document: bytes) -> tuple[bytes, tuple[Finding, ...]]:
+    """A configuration as the log will carry it, and its warnings.  Raises ApiError with all that is wrong."""
+    try:
+        configuration = Configuration.model_validate_json(document)
+    except ValidationError as problem:
+        wrong = tuple(_shape_finding(details["loc"], details["msg"]) for details in problem.errors())
+        raise ApiError(422, "refused", "this is not a configuration; nothing has changed", wrong) from problem
+    except RecursionError as problem:
+        raise ApiError(400, "bad-request", "the configuration is nested too deeply") from problem
+    body = configuration.model_dump_json().encode()
+    if len(body) > CONFIGURATION_BYTES_MAX:
+        sentence = f"the configuration has {len(body)} bytes as JSON, the log takes {CONFIGURATION_BYTES_MAX}"
+        raise ApiError(413, "too-large", sentence)
+    findings = tuple(validate(configuration))
+    if errors_of(findings):
+        raise ApiError(422, "refused", "the configuration has errors; nothing has changed", findings)
+    return body, findings
 
 
 async def post_cleanup(backend: Backend, asked: Asked) -> object:

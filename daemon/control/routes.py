@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from daemon.cluster import messages
 from daemon.control.access import Right
 from daemon.control.schema import (
     Accepted,
@@ -17,8 +18,8 @@ from daemon.control.schema import (
     WhoDocument,
 )
 
-BODY_BYTES_MAX = 8 << 20
-"""of a request: ten times the largest CIB that a cluster of this size has"""
+BODY_BYTES_MAX = messages.BODY_BYTES_MAX
+"""of a request: more than the log takes in one entry needs not be read"""
 LOG_ENTRIES_MAX = 1000
 """in one answer of /v1/log"""
 

@@ -26,7 +26,7 @@ from daemon.control.schema import (
 )
 from daemon.definition import parameters_of, primitive_of
 from daemon.scheduler.cluster import Cluster
-from daemon.scheduler.view import Action, OperationView, Plan, View
+from daemon.scheduler.view import OperationView, View
 from daemon.settings import Settings
 from daemon.state.addresses import SlotDriven, slot_driven
 from daemon.state.slots import Phase, Slot
@@ -61,7 +61,8 @@ def build(
     view = state.view()
     cluster = resourcetree.read(view)
     slots = {address: tuple(_slots(held)) for address, held in state.slots.items()}
-    running = [action for action in state.plan.actions if _runs(action, state.plan)]
+    planned = {action.key for action in state.plan.actions}
+    running = {action.key: action for action in state.plan.actions if planned.isdisjoint(action.after)}
     return StatusDocument(
         cluster=settings.cluster.name,
         node=core.name,
@@ -72,11 +73,11 @@ def build(
         applied_index=state.index,
         epoch=state.configuration_epoch,
         nodes=tuple(_nodes(cluster, core, now_ns)),
-        resources=resourcetree.resources(cluster, running, _complete(state, slots)),
+        resources=resourcetree.resources(cluster, running.values(), _complete(state, slots)),
         addresses=tuple(_addresses(state, slots, serving)),
         failed_actions=tuple(failed_actions(view)),
         pending_actions=tuple(
-            PendingAction(action.instance, action.operation, action.node, _runs(action, state.plan))
+            PendingAction(action.instance, action.operation, action.node, action.key in running)
             for action in state.plan.actions
         ),
         links=tuple(_links(settings, transport)),
@@ -109,11 +110,6 @@ def _failed(result: OperationView) -> bool:
     if result.operation == "monitor" and result.interval_ms == 0 and result.exit_code in _FOUND_BY_A_PROBE:
         return result.status != "done"
     return result.status != "done" or result.exit_code != result.expected
-
-
-def _runs(action: Action, plan: Plan) -> bool:
-    """It waits for nothing any more."""
-    return action in plan.runnable(action.node)
 
 
 # ---- nodes

@@ -42,7 +42,7 @@ def ask(
     """One request by hand: the status code and the decoded answer."""
     connection = http.client.HTTPConnection("localhost", timeout=10)
     connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(10)
+    connection.sock.settimeout(30)
     connection.sock.connect(str(cluster.path))
     try:
         connection.request(method, target, body, headers or {})
@@ -278,6 +278,17 @@ def test_a_body_that_is_too_large_is_refused(cluster: Living) -> None:
     code, problem = ask(cluster, "POST", "/v1/configuration", b" " * (BODY_BYTES_MAX + 1))
     assert code == 413
     assert str(BODY_BYTES_MAX) in problem["error"]
+
+
+def test_a_configuration_that_the_log_cannot_take_is_refused(cluster: Living) -> None:
+    """The request is small enough; with every default spelled out it is not."""
+    operation = {"id": "o", "name": "monitor"}
+    resources = [{"kind": "primitive", "id": "r", "operations": [operation] * 100} for _ in range(800)]
+    body = json.dumps({"configuration": {"resources": resources}}).encode()
+    assert len(body) < BODY_BYTES_MAX
+    code, problem = ask(cluster, "POST", "/v1/configuration", body)
+    assert (code, problem["code"]) == (413, "too-large")
+    assert len(cluster.backend.entries) == 4
 
 
 @pytest.fixture(scope="module")
