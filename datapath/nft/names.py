@@ -48,6 +48,7 @@ class Part(enum.StrEnum):
     """The chains of an address, by what they do."""
 
     ENTRY = ""
+    JUDGE = "-judge"
     PORTS = "-ports"
     SOURCE = "-source"
     ICMP = "-icmp"

@@ -89,19 +89,33 @@ class Reader:
         return Term(wall_ns, left_ms if wall_ns else 0)
 
     def counters(self) -> list[Counter]:
-        """Packets of each address by fate, and of each slot that is not closed here (`offered`)."""
-        request = {"table": TABLE, "type": OBJECT_COUNTER}
-        totals = {found["name"]: found["data"] for found in self._dump(Msg.GETOBJ, Family.NETDEV, OBJECT, request)}
+        """Packets of each address by fate, each packet once.
+
+        Open slots say for themselves what they have accepted since they were opened; what the address has accepted
+        besides, in slots that move or were open earlier, is its own.
+        """
         counters = []
         for address in self.addresses():
             names = Names.of(address.ip)
+            # slots before totals would be short of packets in between; the remainder never is negative so
+            is_open = {slot: held for slot, held in self.slots(address).items() if held.state is SlotState.OPEN}
+            by_slot = [
+                Counter(address.resource, slot, Fate.ACCEPTED, held.packets, held.bytes)
+                for slot, held in sorted(is_open.items())
+            ]
+            totals = self._totals()
             for fate in Fate:
-                total = totals.get(names.counter(fate))
-                if total is not None:
-                    counters.append(Counter(address.resource, None, fate, total["packets"], total["bytes"]))
-            for slot, held in sorted(self.slots(address).items()):
-                counters.append(Counter(address.resource, slot, "offered", held.packets, held.bytes))
+                total = totals.get(names.counter(fate), {"packets": 0, "bytes": 0})
+                own = by_slot if fate is Fate.ACCEPTED else []
+                packets = max(0, total["packets"] - sum(counter.packets for counter in own))
+                octets = max(0, total["bytes"] - sum(counter.bytes for counter in own))
+                counters.append(Counter(address.resource, None, fate, packets, octets))
+            counters += by_slot
         return counters
+
+    def _totals(self) -> dict[str, dict[str, int]]:
+        request = {"table": TABLE, "type": OBJECT_COUNTER}
+        return {found["name"]: found["data"] for found in self._dump(Msg.GETOBJ, Family.NETDEV, OBJECT, request)}
 
     def structure(self) -> frozenset[str]:
         """Chains, rules in their order, sets and counters of both tables as text: what nobody else may change.

@@ -1,10 +1,13 @@
 """The rules of one address: from a packet to its slot, from the slot to what its state allows.
 
-    base chain ─ destination ─► entry ─┬─ TCP, UDP, SCTP ──► ports ──┐
-                                       ├─ ICMP ─┬─ error ──► quote ──┤ hash ─► slots map ─┬─► open
-                                       │        └─ other ─┐          │                    ├─► draining
-                                       └─ fragment, other ┴► source ─┘    no slot: drop   └─► opening
+    base chain ─ destination ─► entry ─ lease ─► judge ─┐            no lease: drop
+      ┌─────────────────────────────────────────────────┘
+      ├─ TCP, UDP, SCTP ──► ports ──┐
+      ├─ ICMP ─┬─ error ──► quote ──┤ hash ─► slots map ─┬─► open
+      │        └─ other ─┐          │                    ├─► draining
+      └─ fragment, other ┴► source ─┘    no slot: drop   └─► opening
 
+The lease stands before everything, so that the counter of an open slot counts what was accepted.
 A hash never leaves its rule's registers: no mark of anybody's is touched.  What a map does not know ends its rule,
 so each chain's last rules say what that means: `foreign` where the packet could be hashed, `unparsable` where not.
 The same decisions, in Python, are in datapath.hashing; tests/netns holds the two against each other.
@@ -95,11 +98,12 @@ def chains_of(address: Address) -> dict[Part, list[Rule]]:
     names = Names.of(address.ip)
     by_ports = address.hash_kind is not HashKind.SOURCEIP
     chains = {
-        Part.ENTRY: _entry(layout, names, by_ports),
+        Part.ENTRY: [[*_under_lease(), goto(names.chain(Part.JUDGE))], drop_counted(names.counter(Fate.EXPIRED))],
+        Part.JUDGE: _judge(layout, names, by_ports),
         Part.SOURCE: _by_source(address, layout, names),
         Part.ICMP: _icmp(layout, names),
         Part.QUOTE: _quote(address, layout, names),
-        Part.OPEN: [_accept(names), drop_counted(names.counter(Fate.EXPIRED))],
+        Part.OPEN: [_accept(names)],
         Part.NOTING: _noting(layout, names),
         Part.DRAINING: _draining(layout, names),
         Part.OPENING: _opening(layout, names),
@@ -127,7 +131,7 @@ def _is_ipv6_fragment() -> Rule:
     )
 
 
-def _entry(layout: Layout, names: Names, by_ports: bool) -> list[Rule]:
+def _judge(layout: Layout, names: Names, by_ports: bool) -> list[Rule]:
     """Which of the four ways to a key this packet takes."""
     to_ports = goto(names.chain(Part.PORTS))
     ported = (load_meta(Meta.L4PROTO, _SCRATCH), member(_SCRATCH, PORTED))
@@ -273,7 +277,6 @@ def _accept(names: Names, when: Rule = ()) -> Rule:
     """A frame to a group MAC is of type MULTICAST, and TCP ignores those: to accept is to make it HOST."""
     return (
         *when,
-        *_under_lease(),
         load_value(_PACKET_HOST, _SCRATCH),
         set_meta(Meta.PKTTYPE, _SCRATCH),
         count(names.counter(Fate.ACCEPTED)),
@@ -327,8 +330,8 @@ def _flags_of_a_first_syn(how: Cmp) -> Rule:
 
 
 def _note_syn(layout: Layout, names: Names, when: Rule = ()) -> Rule:
-    """A SYN is noted only when it is also accepted, so the lease is asked first."""
-    syn = (*_flags_of_a_first_syn(Cmp.EQ), *_under_lease(), *_flow(layout))
+    """Accept a SYN, and remember its flow as one of this host."""
+    syn = (*_flags_of_a_first_syn(Cmp.EQ), *_flow(layout))
     return _accept(names, (*syn, *when, note(_KEY, names.mine, SYN_TIMEOUT_MS)))
 
 
@@ -372,5 +375,4 @@ def _opening(layout: Layout, names: Names) -> list[Rule]:
         [*_protocol_is(TCP), *silent],
         [*_is_quoted_tcp(layout), *silent],
         _accept(names),
-        drop_counted(names.counter(Fate.EXPIRED)),
     ]

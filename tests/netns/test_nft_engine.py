@@ -37,6 +37,10 @@ pytestmark = pytest.mark.root
 OPEN = Wish(ADDRESS, all_slots(SlotState.OPEN))
 
 
+def counted(host: Member) -> int:
+    return sum(counter.packets for counter in host.engine.call(actions.counters))
+
+
 def without_counters(rules: str) -> str:
     """A listing of rules without numbers that packets change."""
     return re.sub(r"packets \d+ bytes \d+|expires \S+", "", rules)
@@ -255,19 +259,22 @@ class TestNftEngine(EngineContract):
         by_name = {shape.name: shape for shape in shapes(address)}
         host.engine.call(actions.apply, [Wish(address, {0: SlotState.OPEN})])
         segment.client.service.call(actions.send_frames, by_name["UDP"].frames)
-        segment.client.service.call(actions.send_frames, by_name["TCP without ports"].frames[:3])
-        segment.client.service.call(actions.send_frames, by_name["TCP of one byte"].frames[:1])
+        until(lambda: counted(host), len(by_name["UDP"].packets))
         host.engine.call(actions.renew, LONG_LEASE_MS)
         segment.client.service.call(actions.send_frames, by_name["UDP"].frames)
+        segment.client.service.call(actions.send_frames, by_name["TCP of one byte"].frames[:1])
         total = len(by_name["UDP"].packets)
-        sent = 2 * total + 3 + 1
-        until(lambda: sum(c.packets for c in host.engine.call(actions.counters) if c.slot is None), sent)
-        found = {c.verdict: c.packets for c in host.engine.call(actions.counters) if c.slot is None}
-        offered = {c.slot: c.packets for c in host.engine.call(actions.counters) if c.slot is not None}
-        assert sum(found.values()) == sent
-        assert found["accepted"] > 0
-        assert found["unparsable"] == 1
-        assert offered[0] == found["accepted"] + found["expired"]
+        assert until(lambda: counted(host), 2 * total + 1) == 2 * total + 1
+        found = {(c.slot, c.verdict): c.packets for c in host.engine.call(actions.counters)}
+        assert found[None, "expired"] == total
+        assert found[None, "unparsable"] == 1
+        assert found[0, "accepted"] > 0
+        assert found[0, "accepted"] + found[None, "foreign"] == total
+        assert found[None, "accepted"] == 0
+        # what a slot has accepted stays counted when it is open no more
+        host.engine.call(actions.apply, [Wish(address)])
+        after = {(c.slot, c.verdict): c.packets for c in host.engine.call(actions.counters)}
+        assert after[None, "accepted"] == found[0, "accepted"]
 
     # restarts
 

@@ -80,13 +80,17 @@ def test_every_chain_that_a_rule_names_exists(kind: HashKind, ip: IPv4Address | 
     assert named <= there
 
 
-def test_nothing_accepts_without_asking_the_lease() -> None:
+def test_nothing_goes_on_without_a_lease() -> None:
     for kind in HashKind:
-        for rules in chains_of(replace(ADDRESS, hash_kind=kind)).values():
-            for rule in rules:
-                expressions = list(rule)
-                if ("immediate", {"dreg": 0, "data": {"verdict": {"code": 1}}}) in expressions:
-                    assert any(name == "lookup" and members["set"] == "lease" for name, members in expressions)
+        chains = chains_of(replace(ADDRESS, hash_kind=kind))
+        on, last = chains[Part.ENTRY]
+        names = [(name, members.get("set")) for name, members in on]
+        assert names.index(("lookup", "lease")) < len(names) - 1
+        assert list(last)[-1] == ("immediate", {"dreg": 0, "data": {"verdict": {"code": 0}}})
+        # and there is no way around: nobody else leads to an address but by its entry
+        added = [m for m in ruleset.add_address(ADDRESS) if m.what == "fill the set vips4"]
+        (element,) = ELEMENTS.unpack(payload_of(added[0].body))["elements"]
+        assert element["data"]["verdict"] == {"code": -4, "chain": Names.of(ADDRESS.ip).chain(Part.ENTRY)}
 
 
 def test_adding_and_removing_an_address_name_the_same_objects() -> None:
