@@ -1,8 +1,8 @@
 """The one door to the kernel: what every engine (nft, raw, later bpf) promises.
 
 The daemon says what it *wants* (`Wish`es, one an address); an engine makes the kernel so in one transaction and
-tells what changed.  Nothing is accepted for an address without a lease: an engine's rules check an absolute deadline
-on the boot clock (CLOCK_BOOTTIME, nanoseconds) themselves, so that they fall silent when the daemon cannot
+tells what changed.  Nothing is accepted for an address without a lease: an engine's rules check an absolute
+deadline on the boot clock (CLOCK_BOOTTIME, nanoseconds) themselves, so that they fall silent when the daemon cannot
 (LEASES.md, rule 15).  Calls block for well under a millisecond, except `start`.
 """
 
@@ -82,11 +82,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Packets and bytes of one address by what happened to them."""
+    """Packets and bytes of one address by what happened to them; each packet is in one counter only."""
 
     address: str
     slot: int | None
-    """None for what cannot be hashed"""
+    """the slot that it was counted for; None: counted for the whole address, such as what cannot be hashed"""
     verdict: str
     """accepted, or the reason of a drop: foreign, closed, expired, unparsable …"""
     packets: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -10,7 +11,10 @@ from datapath.engine import Address, DatapathError, Engine, HashKind
 from datapath.netlink import Message, Socket
 from datapath.nft import ruleset
 from datapath.nft.lease import Term, renewal
-from datapath.nft.protocol import NETLINK_NETFILTER, Family, abandoned_batch
+from datapath.nft.protocol import NETLINK_NETFILTER, Family, abandoned_batch, batch
+from datapath.nft.readback import Reader
+
+log = logging.getLogger(__name__)
 
 SETTINGS = ("auto", "nft", "raw")
 
@@ -26,6 +30,7 @@ class Choice:
 def choose(setting: str, run_dir: Path) -> Choice:
     """`auto` takes nft where the kernel has all that it needs, else raw, and says what is missing.
 
+    Where raw is chosen, rules that an nft engine has left are taken down: none of ours are in raw's way.
     DatapathError for an unknown setting, and when an engine that is asked for by name cannot work here.
     """
     if setting not in SETTINGS:
@@ -95,4 +100,21 @@ def _nft(run_dir: Path) -> Engine:
 def _raw(run_dir: Path) -> Engine:
     from datapath.raw.engine import RawEngine  # noqa: PLC0415 - only the engine in use is loaded
 
+    _take_down_nft()
     return RawEngine(run_dir)
+
+
+def _take_down_nft() -> None:
+    """Rules that a former process has left would accept beside the raw engine until their lease ends."""
+    try:
+        netlink = Socket(NETLINK_NETFILTER)
+    except DatapathError:
+        return  # no nf_tables, no rules
+    try:
+        for family in (Family.NETDEV, Family.ARP):
+            if Reader(netlink).has_table(family):
+                netlink.transact(batch(ruleset.drop_table(family)))
+    except DatapathError as problem:
+        log.warning("rules of the nft engine may have been left: %s", problem)
+    finally:
+        netlink.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from datapath.engine import DatapathError, HashKind, SlotState, Wish
+from datapath.engine import DatapathError, HashKind, MacMode, SlotState, Wish
 from datapath.mac import shared_mac
 
 pytest.register_assert_rewrite("tests.netns.engine_contract")
@@ -23,6 +23,7 @@ from tests.netns.engine_contract import (  # noqa: E402
     SILENCE_S,
     EngineContract,
     all_slots,
+    fingerprint,
     many_sources,
     misjudged,
     outcomes,
@@ -336,6 +337,47 @@ class TestNftEngine(EngineContract):
         finally:
             hosts[1].restart_engine()
             hosts[1].engine.call(actions.start_engine, self.maker, str(tmp_path / hosts[1].name))
+
+    def test_choosing_raw_takes_left_rules_down(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.run("nft", "add", "table", "inet", "somebody")
+        name, _ = host.service.call(nft_actions.choose, "raw", str(tmp_path))
+        assert name == "raw"
+        rules = host.run("nft", "list", "ruleset")
+        assert "vipcast" not in rules
+        assert "somebody" in rules
+        assert outcomes(segment, many_sources(5), SILENCE_S) == {"silence"}
+        host.run("nft", "delete", "table", "inet", "somebody")
+
+    # kinds of MAC
+
+    @pytest.mark.parametrize("mode", list(MacMode))
+    def test_each_kind_of_mac_is_let_in_and_taken_back(
+        self, segment: Segment, hosts: list[Member], mode: MacMode
+    ) -> None:
+        host, client = hosts[0], segment.client
+        mac = shared_mac(ADDRESS.ip, ADDRESS.prefixlen, mode=mode)
+        before = fingerprint(host)
+        host.engine.call(actions.apply, [Wish(replace(ADDRESS, mac=mac, mac_mode=mode), OPEN.states)])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        # with nobody but us: an interface that filters would be deaf otherwise
+        listed = host.run("bridge", "fdb", "show", "dev", "eth0") + host.run("ip", "maddr", "show", "dev", "eth0")
+        assert mac in listed
+        assert ("239.255.255.1" in listed) == (mode is MacMode.IGMP)
+        neighbour = ("ip", "neigh", "replace", VIP, "lladdr")
+        client.run(*neighbour, mac, "nud", "permanent", "dev", "eth0")
+        try:
+            assert outcomes(segment, many_sources(5), PATIENCE_S) == {"h1"}
+            assert host.engine.call(actions.repair) == []
+        finally:
+            client.run(*neighbour, ADDRESS.mac, "nud", "permanent", "dev", "eth0")
+        host.engine.call(actions.remove)
+        assert fingerprint(host) == before
+        assert mac not in host.run("bridge", "fdb", "show", "dev", "eth0")
 
     # refusals
 

@@ -13,9 +13,3 @@ from datapath.engine import DatapathError
 def test_a_setting_that_is_none_is_refused_with_the_ones_there_are(tmp_path: Path) -> None:
     with pytest.raises(DatapathError, match="auto, nft, raw"):
         select.choose("ebpf", tmp_path)
-
-
-def test_raw_is_taken_when_it_is_asked_for(tmp_path: Path) -> None:
-    choice = select.choose("raw", tmp_path)
-    assert choice.engine.name == "raw"
-    assert "settings" in choice.reason
