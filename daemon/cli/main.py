@@ -94,6 +94,11 @@ def _complain(error: Exception, out: Output, *, debug: bool) -> int:
     if out.json_wanted:
         _json_problem(out, sentence, code, findings)
         return FAILED
+    if code == "refused" and findings:
+        for finding in findings:
+            out.note(str(finding))
+        out.note("Nothing has changed.")
+        return FAILED
     out.note(f"Error: {sentence}")
     for finding in findings:
         out.note(f"  {finding}")

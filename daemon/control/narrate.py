@@ -78,7 +78,8 @@ def _tell_slots(slots: Slots) -> str:
         case "failed":
             return f"{slots.address} failed on {slots.node}{why}"
         case _:
-            return f"{slots.node} {slots.what} slot {numbers or '(none)'} of {slots.address}{why}"
+            noun = "slot" if len(slots.generations) == 1 else "slots"
+            return f"{slots.node} {slots.what} {noun} {numbers or '(none)'} of {slots.address}{why}"
 
 
 def _scope(resource: str | None, node: str | None) -> str:

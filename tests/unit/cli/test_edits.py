@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daemon.cli.layout.configuration import values_of
@@ -364,6 +365,18 @@ def test_an_agent_that_nobody_knows_is_refused_unless_forced(shell: Shell) -> No
     ran = shell("resource create x ocf:nowhere:nothing --force")
     assert ran.code == 0
     assert "Warning: agent 'ocf:nowhere:nothing' is not installed on this host" in ran.stderr
+
+
+def test_every_reason_of_a_refusal_is_a_line_of_its_own(site: Shell) -> None:
+    told = site.refused("constraint colocation add nobody with noone").splitlines()
+    assert told == [
+        "Error: resource 'nobody' does not exist",
+        "Error: resource 'noone' does not exist",
+        "Nothing has changed.",
+    ]
+    document = msgspec.json.decode(site.refused("constraint colocation add nobody with noone --json"))
+    assert document["code"] == "refused"
+    assert [finding["where"] for finding in document["findings"]] == ["nobody", "noone"]
 
 
 def test_nodes_have_attributes(shell: Shell) -> None:

@@ -58,7 +58,7 @@ def test_what_the_cluster_itself_logs(command: Command, expected: tuple[str, str
         ),
         (
             Slots("a1", 1, "VIP", "opened", {3: 9, 0: 9}),
-            ("slots", "a1", "a1 opened slot 0, 3 of VIP"),
+            ("slots", "a1", "a1 opened slots 0, 3 of VIP"),
         ),
         (Slots("a1", 1, "VIP", "ready", {}), ("slots", "a1", "VIP is up on a1, its slots still closed")),
         (
