@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.graph import DONE, Graph, Op
+from daemon.scheduler.history import fence
 from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
 
 DOWN = {Role.PROMOTED: Role.UNPROMOTED, Role.UNPROMOTED: Role.STOPPED, Role.STARTED: Role.STOPPED}
@@ -172,8 +173,6 @@ class ActionBuilder:
         if not host.online:
             op.runnable, op.waits = False, f"{host.name} is offline"
             if instance.managed and op.task == "stop" and not host.unclean:
-                from daemon.scheduler.history import fence
-
                 fence(self.cluster, host, f"{instance.id} cannot be stopped there")
             return
         if host.pending:
@@ -184,7 +183,7 @@ class ActionBuilder:
         if needs == "nothing" or self.cluster.quorate:
             return
         policy = self.cluster.options.no_quorum
-        if policy in {"stop", "suicide"} or (policy == "demote" and False):
+        if policy in {"stop", "suicide"}:
             op.runnable, op.waits = False, "no quorum"
         elif policy == "freeze" and (not instance.running_on or instance.next_role > instance.role):
             op.runnable, op.waits = False, "no quorum, and no-quorum-policy is freeze"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from daemon.model.configuration import Order
 from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.followers import Followers
 from daemon.scheduler.graph import Graph, Op, Relation
 from daemon.scheduler.operations import recurring_of
+from daemon.scheduler.ordering import Orderings
 from daemon.scheduler.reasons import reasons
-from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
+from daemon.scheduler.units import CloneUnit, Instance, Role
 from daemon.scheduler.view import Action, Plan, Recurring
 
 EXECUTED = frozenset({"start", "stop", "promote", "demote", "monitor", "fence"})
 
 
-def answer(cluster: Cluster, graph: Graph) -> Plan:
+def answer(cluster: Cluster, graph: Graph, orderings: Orderings) -> Plan:
+    followers = Followers(cluster, orderings)
     placement: dict[str, tuple[str, ...]] = {}
     promoted: dict[str, tuple[str, ...]] = {}
     for instance in cluster.instances():
@@ -38,10 +40,10 @@ def answer(cluster: Cluster, graph: Graph) -> Plan:
         dict(sorted(placement.items())),
         dict(sorted(promoted.items())),
         slots,
-        tuple(_actions(cluster, graph)),
+        tuple(_actions(cluster, graph, followers)),
         tuple(_recurring(cluster)),
         tuple(reasons(cluster, graph)),
-        _unready(cluster),
+        followers.unready(),
         tuple(dict.fromkeys(cluster.findings)),
     )
 
@@ -56,12 +58,12 @@ def key_of(op: Op) -> str:
     return op.key
 
 
-def _actions(cluster: Cluster, graph: Graph) -> list[Action]:
+def _actions(cluster: Cluster, graph: Graph, followers: Followers) -> list[Action]:
     due = [op for op in graph.due() if not op.pseudo and op.task in EXECUTED and op.host is not None]
     waits = {key_of(op): {key_of(first) for first in _before(op)} for op in due}
     extra: dict[str, Action] = {}
     for op in due:
-        for needed in _address_waits(cluster, op):
+        for needed in followers.waits(op):
             extra[needed.key] = needed
             waits[key_of(op)].add(needed.key)
     _break_circles(cluster, waits)
@@ -101,7 +103,7 @@ def _binds(relation: Relation, first: Op, then: Op) -> bool:
 
 
 def _break_circles(cluster: Cluster, waits: dict[str, set[str]]) -> None:
-    """Nothing may wait for itself: where orders contradict each other, the first by name goes ahead, and it is said."""
+    """Nothing may wait for itself: where orders go in a circle, the first by name goes ahead, and it is said."""
     left = {key: {w for w in after if w in waits} for key, after in waits.items()}
     while left:
         ready = [key for key, after in left.items() if not after]
@@ -115,90 +117,7 @@ def _break_circles(cluster: Cluster, waits: dict[str, set[str]]) -> None:
         for key in ready:
             del left[key]
         gone = set(ready)
-        for after in left.values():
-            after -= gone
-
-
-# ---- what waits for slots
-
-
-def _address_waits(cluster: Cluster, op: Op) -> Iterator[Action]:
-    """Starts wait until the address is up on their host; stops until the slots that leave the host have left."""
-    if not isinstance(op.unit, Instance) or op.host is None:
-        return
-    for clone in _addresses_before(cluster, op.unit):
-        address = clone.address
-        assert address is not None
-        view = cluster.view
-        if op.task == "start" and op.host not in view.ready.get(address, frozenset()):
-            if op.host in clone.slot_hosts:
-                yield Action(
-                    f"{address}_address-up_0@{op.host}",
-                    op.host,
-                    address,
-                    "address-up",
-                    reason="the address is to serve there",
-                )
-        if op.task == "stop" and op.unit.assigned != op.host and not op.unit.failed:
-            leaving = [
-                slot for slot in view.slots[address].held_by(op.host) if clone.slot_owners.get(slot) != op.host
-            ]
-            if leaving:
-                yield _release(address, op.host, f"slots {', '.join(map(str, leaving))} move away first")
-    own = cluster.view.slots.get(op.unit.name)
-    if op.task == "start" and own is not None:
-        for holder in sorted(set((own.holders or own.owners).values())):
-            yield _release(op.unit.name, holder, "slots of it are still served there")
-
-
-def _release(address: str, host: str, reason: str) -> Action:
-    return Action(f"{address}_address-release_0@{host}", host, address, "address-release", reason=reason)
-
-
-def _unready(cluster: Cluster) -> dict[str, dict[str, tuple[str, ...]]]:
-    """What a host that shall own slots still lacks before one may be moved to it."""
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for clone in cluster.units:
-        if not isinstance(clone, CloneUnit) or clone.address is None:
-            continue
-        ready = cluster.view.ready.get(clone.address, frozenset())
-        missing = {host: ["address-up"] for host in clone.slot_hosts if host not in ready}
-        for instance in cluster.instances():
-            host = instance.assigned
-            if host not in clone.slot_hosts or clone not in _addresses_before(cluster, instance):
-                continue
-            if host not in instance.running_on or instance.failed or instance.role < Role.STARTED:
-                missing.setdefault(host, []).append(instance.name)
-        found[clone.address] = {host: tuple(names) for host, names in sorted(missing.items())}
-    return found
-
-
-def _addresses_before(cluster: Cluster, instance: Instance) -> list[CloneUnit]:
-    """Slot-driven addresses that the instance is ordered after, or has to be with."""
-    chain: list[Unit] = [instance]
-    while chain[-1].parent is not None:
-        chain.append(chain[-1].parent)
-    if isinstance(instance.parent, GroupUnit):
-        chain.extend(member for member in instance.parent.members if member is not instance)
-    names = {unit.id for unit in chain} | {instance.name, instance.id.partition(":")[0]}
-    found: dict[str, CloneUnit] = {}
-    for unit in cluster.units:
-        if isinstance(unit, CloneUnit) and unit.address is not None:
-            own = {unit.id, unit.address}
-            for c in cluster.view.configuration.constraints:
-                if (
-                    isinstance(c, Order)
-                    and c.first in own
-                    and c.then in names
-                    and (c.first_action or "start") == "start"
-                ):
-                    if (c.order_kind or "mandatory").lower() == "mandatory":
-                        found[unit.id] = unit
-            if any(
-                colocation.dependent in chain and colocation.score >= 1_000_000 for colocation in unit.with_this
-            ):
-                found[unit.id] = unit
-    return list(found.values())
+        left = {key: after - gone for key, after in left.items()}
 
 
 # ---- recurring operations

@@ -1,7 +1,7 @@
 """Utilization: what hosts offer, what instances need, and the placement strategies that go by it.
 
-Under `default` nothing of this counts.  Under the others an instance goes only where there is room for it, and where
-possible for all that has to be with it.  `balanced` prefers the host with the most room, `minimal` fills hosts one
+Under `default` nothing of this counts.  Under the others an instance goes only where there is room for it, and
+where possible for all that has to be with it.  `balanced` prefers the host with the most room, `minimal` fills hosts one
 after the other, `utilization` spreads by number.
 """
 
@@ -48,7 +48,7 @@ class Capacity:
             self.left[host][name] = self.left[host].get(name, 0) + amount
 
     def compare(self, left: str, right: str) -> int:
-        """Negative if the first host has more room: attributes in which it is ahead, less those in which it is not."""
+        """Negative if the first host has more room: in more attributes ahead than behind."""
         one, two = self.left[left], self.left[right]
         result = 0
         for name in {*one, *two}:
@@ -71,9 +71,7 @@ class Capacity:
         total: Amounts = {}
         for unit in company:
             self._add(unit, company, total)
-        usable = [
-            host for host, score in instance.allowed.items() if score >= 0 and self.cluster.available(host)
-        ]
+        usable = [host for host, score in instance.allowed.items() if score >= 0 and self.cluster.available(host)]
         roomiest: str | None = None
         for host in sorted(usable):
             if roomiest is None or self.compare(host, roomiest) < 0:

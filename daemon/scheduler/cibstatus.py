@@ -61,7 +61,8 @@ def read_view(document: bytes | str, now_ms: int) -> View:
         now_ms = int(stamp) * 1000
     quorate = _true(root.get("have-quorum"), False)
     options = Options.of(merged(configuration.properties, Facts(now_ms=now_ms), first="cib-bootstrap-options"))
-    reader = _Reader(configuration, options, now_ms, _feature_set(root.get("crm_feature_set")), root.get("dc-uuid") or "")
+    feature_set, leader = _feature_set(root.get("crm_feature_set")), root.get("dc-uuid") or ""
+    reader = _Reader(configuration, options, now_ms, feature_set, leader)
     reader.read(status)
     view = View(
         configuration=configuration,
@@ -111,11 +112,10 @@ class _Reader:
         for name, node in list(self.nodes.items()):
             self.nodes[name] = replace(node, transient=self._leads(self.by_name[name]))
         for state in status.all("node_state"):
-            entry = self.by_id.get(state.get("id") or "") or self.by_name.get(state.get("uname") or "")
-            if entry is None or entry.type not in {"member", "normal"}:
-                continue
-            self.nodes[entry.name] = self._node(entry, state)
-            self._resources(entry.name, state)
+            known = self.by_id.get(state.get("id") or "") or self.by_name.get(state.get("uname") or "")
+            if known is not None and known.name in self.nodes:
+                self.nodes[known.name] = self._node(known, state)
+                self._resources(known.name, state)
 
     # ---- a node's standing
 
@@ -203,7 +203,7 @@ class _Reader:
             for resources in lrm.all("lrm_resources"):
                 for resource in resources.all("lrm_resource"):
                     entries = [op for op in resource.all("lrm_rsc_op") if op.get("operation") in EFFECTIVE]
-                    for entry in sorted(reversed(entries), key=cmp_to_key(_older)):
+                    for entry in sorted(entries[::-1], key=cmp_to_key(_older)):
                         self._operation(node, resource, entry)
 
     def _operation(self, node: str, resource: XmlNode, entry: XmlNode) -> None:

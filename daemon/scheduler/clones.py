@@ -45,7 +45,7 @@ def assign_clone(placement: Placement, clone: CloneUnit, prefer: str | None, fin
         clone.copies.sort(key=cmp_to_key(lambda a, b: compare(placement, clone, a, b)))
         _assign_copies(placement, clone)
         if clone.promotable:
-                promotion.set_roles(placement, clone)
+            promotion.set_roles(placement, clone)
     clone.assigning = clone.provisional = False
 
 
@@ -56,9 +56,7 @@ def number_of(copy: Unit) -> int:
     return int(copy.id.rpartition(":")[2])
 
 
-def compare(
-    placement: Placement, clone: CloneUnit, left: Instance | GroupUnit, right: Instance | GroupUnit
-) -> int:
+def compare(placement: Placement, clone: CloneUnit, left: Instance | GroupUnit, right: Instance | GroupUnit) -> int:
     """Negative if `left` shall choose first: what runs well keeps its place, what is free takes what is left."""
     cluster = placement.cluster
     places = hosts_running(left), hosts_running(right)
@@ -284,6 +282,9 @@ def active_hosts(clone: CloneUnit) -> set[str]:
 def interleaved(colocation: Colocation, primary: CloneUnit) -> bool:
     dependent = colocation.dependent
     if not isinstance(dependent, CloneUnit) or not dependent.interleave or primary.address is not None:
+        return False
+    if colocation.score <= -INFINITY:
+        # who must never meet must not meet any instance; the peer looks at one alone, and swings to and fro
         return False
     return dependent.clone_node_max == primary.clone_node_max
 

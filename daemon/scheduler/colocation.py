@@ -2,8 +2,8 @@
 
 Two things happen with a colocation.  When its *dependent* is placed, the primary is placed first, and its host
 becomes a requirement (INFINITY) or a preference for the dependent.  When its *primary* is placed, what the
-dependents would like counts as a preference of the primary, attenuated by score/INFINITY, and theirs by that of what
-depends on them, and so on.
+dependents would like counts as a preference of the primary, attenuated by score/INFINITY, and theirs by that of
+what depends on them, and so on.
 """
 
 from __future__ import annotations
@@ -280,9 +280,9 @@ class Merging:
                         table[host] = add_scores(table.get(host, 0), score)
         best = -INFINITY
         for host, score in table.items():
-            if score > best and self.cluster.available(host):
-                if same(value, attribute(self.cluster, host, colocation.node_attribute)):
-                    best = score
+            alike = same(value, attribute(self.cluster, host, colocation.node_attribute))
+            if score > best and alike and self.cluster.available(host):
+                best = score
         return best
 
     group_locations: frozenset[str] = frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daemon.model.configuration import INFINITY
 from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.operations import interval_of
 from daemon.scheduler.units import CloneUnit, Host, Instance, Unit
 from daemon.scheduler.view import OperationView
 
@@ -64,8 +65,6 @@ def timeout_ms(cluster: Cluster, instance: Instance, host: str, count: int) -> i
 def _blocks(cluster: Cluster, instance: Instance, host: str) -> bool:
     if instance.config is None:
         return False
-    from daemon.scheduler.operations import interval_of
-
     blocking = {
         (operation.name, interval_of(operation))
         for operation in instance.config.operations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from daemon.model.configuration import INFINITY, Order, ResourceSet
 from daemon.model.configuration import Colocation as ColocationConstraint
@@ -120,10 +121,10 @@ class Orderings:
                 for then in units[position + 1 :]:
                     self.add(first, task, then, task, relation)
         elif truth(group.options, "sequential", True):
-            for first, then in zip(units, units[1:], strict=False):
+            for first, then in pairwise(units):
                 self.add(first, task, then, task, relation)
         if symmetrical and task in INVERSE and truth(group.options, "sequential", True):
-            for first, then in zip(units, units[1:], strict=False):
+            for first, then in pairwise(units):
                 self.add(then, INVERSE[task], first, INVERSE[task], _inverse(kind))
 
     def _between_sets(
@@ -215,7 +216,7 @@ class Orderings:
                 )
             if promotable:
                 self._promotable_member(group, previous, member)
-            self.add(group, "stop", member, "stop", ORDERED if previous is None and group.ordered else ORDERED)
+            self.add(group, "stop", member, "stop", ORDERED)
             self.add(
                 member,
                 "stop",
@@ -364,7 +365,7 @@ def unpack_colocations(cluster: Cluster, orderings: Orderings) -> None:
             dependents = expand(cluster, constraint.resource or "")
             primaries = expand(cluster, constraint.with_resource or "")
             if len(dependents) > 1 and len(primaries) > 1:
-                cluster.findings.append(f"The colocation '{constraint.id}' is between two tags or templates: ignored")
+                cluster.findings.append(f"The colocation '{constraint.id}' is between two tags: it is ignored")
                 continue
             for dependent in dependents:
                 for primary in primaries:

@@ -1,7 +1,7 @@
 """Where everything shall run: hosts are chosen here, unit by unit, by falling priority.
 
-Each choice takes the host with the best score; ties go to the host with the fewest assigned instances, then to where
-the instance already runs, then to the first by name.  A unit is placed after the units that it is colocated with.
+Each choice takes the host with the best score; ties go to the host with the fewest assigned instances, then to
+where the instance already runs, then to the first by name.  A unit is placed after the units that it is colocated with.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Placement:
             self.assign(unit, None, final=True)
 
     def _sort_units(self) -> None:
-        """Where room is scarce, those choose first that have the most to lose: by score where they are, then anywhere."""
+        """Where room is scarce, those choose first that have the most to lose."""
         hosts = self.sorted_hosts(dict.fromkeys(self.cluster.hosts, 0), None)
         keys = {}
         for unit in self.cluster.units:
@@ -137,11 +137,9 @@ class Placement:
         parent = instance.parent
         if isinstance(parent, CloneUnit) and parent.unique:
             return best
-        if score > 0 and self.cluster.available(best) and current is not None:
-            here = instance.allowed.get(current)
-            if here == score and self.cluster.available(current):
-                return current
-        return best
+        if score <= 0 or current is None or not self.cluster.available(best):
+            return best
+        return current if instance.allowed.get(current) == score and self.cluster.available(current) else best
 
     def sorted_hosts(self, scores: dict[str, int], current: str | None) -> list[str]:
         """Hosts by falling preference."""

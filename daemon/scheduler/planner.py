@@ -32,6 +32,7 @@ class Run:
 
     cluster: Cluster
     graph: Graph
+    orderings: Orderings
 
 
 def schedule(view: View) -> Run:
@@ -54,10 +55,10 @@ def schedule(view: View) -> Run:
     placement = Placement(cluster, merging)
     placement.assign_all()
     build_transition(cluster, placement, graph, orderings)
-    return Run(cluster, graph)
+    return Run(cluster, graph, orderings)
 
 
 def plan(view: View) -> Plan:
     """Where everything shall run, and what has to be done for it now."""
     run = schedule(view)
-    return answer(run.cluster, run.graph)
+    return answer(run.cluster, run.graph, run.orderings)

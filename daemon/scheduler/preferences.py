@@ -151,9 +151,7 @@ def apply(preference: Preference, unit: Unit) -> None:
 
 
 def _apply(preference: Preference, unit: Unit, scores: dict[str, int]) -> None:
-    if preference.role != Role.UNKNOWN and preference.role != unit.next_role and not unit.children:
-        return
-    if preference.role == Role.UNKNOWN or preference.role == unit.next_role:
+    if preference.role in (Role.UNKNOWN, unit.next_role):
         for host, score in scores.items():
             prefer(unit, host, score, preference.id)
             if _LEVELS.get(unit.discovery.get(host, "always"), 0) < _LEVELS.get(preference.discovery, 0):

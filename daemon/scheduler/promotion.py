@@ -1,7 +1,7 @@
 """Promotable clones: which instances are promoted, once hosts are chosen.
 
-The agents' promotion scores (`master-NAME` node attributes) first attract instances to hosts; among the instances that
-will run, those with the highest scores are promoted, with locations and colocations of the promoted role added.
+The agents' promotion scores (`master-NAME` node attributes) first attract instances to hosts; among the instances
+that will run, those with the highest scores are promoted, with locations and colocations of the promoted role added.
 """
 
 from __future__ import annotations
@@ -236,7 +236,9 @@ def colocate_role(placement: Placement, dependent: Unit, primary: Unit, colocati
     assert isinstance(primary, Instance)
     top = dependent.top
     promotable = isinstance(top, CloneUnit) and top.promotable and dependent.parent is not None
-    if primary.provisional or colocation.dependent_role < Role.UNPROMOTED or not promotable or dependent.provisional:
+    if primary.provisional or dependent.provisional:
+        return 0
+    if colocation.dependent_role < Role.UNPROMOTED or not promotable:
         return 0
     return _to_priority(placement, dependent, primary, colocation)
 
@@ -270,7 +272,8 @@ def _with_clone(placement: Placement, dependent: Unit, primary: CloneUnit, coloc
         and colocation.dependent_role == Role.PROMOTED
         and not dependent.provisional
     ):
-        if clones.compatible(placement, dependent, primary, current=False, role=colocation.primary_role) is not None:
+        role = colocation.primary_role
+        if clones.compatible(placement, dependent, primary, current=False, role=role) is not None:
             dependent.priority = add_scores(dependent.priority, colocation.score)
             return colocation.score
         if colocation.score >= INFINITY:
@@ -292,9 +295,7 @@ def _with_clone(placement: Placement, dependent: Unit, primary: CloneUnit, coloc
     return delta
 
 
-def colocate_with_role(
-    placement: Placement, dependent: Unit, primary: CloneUnit, colocation: Colocation
-) -> None:
+def colocate_with_role(placement: Placement, dependent: Unit, primary: CloneUnit, colocation: Colocation) -> None:
     """A dependent, not yet placed, that has to be (or would like to be) where the primary has a certain role."""
     hosts: list[str] = []
     for copy in primary.copies:

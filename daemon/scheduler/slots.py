@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from daemon.model.configuration import INFINITY
 from daemon.model.values import add_scores
-from daemon.scheduler.units import CloneUnit, Unit
+from daemon.scheduler.units import CloneUnit, Role, Unit
 
 if TYPE_CHECKING:
     from daemon.scheduler.placement import Placement
@@ -86,8 +86,6 @@ def assign_slots(placement: Placement, clone: CloneUnit) -> None:
         clone.slot_owners = dict(owners)
         clone.slot_hosts = sorted(set(owners.values()))
         return
-    from daemon.scheduler.units import Role
-
     if clone.next_role == Role.STOPPED or cluster.options.stop_all:
         return
     usable = [h for h in clone.allowed if clone.allowed[h] >= 0 and cluster.available(h)]
@@ -114,13 +112,13 @@ def hosts_without_dependents(clone: CloneUnit) -> set[str]:
     """Hosts on which something that has to be with the address cannot run: slots there would serve nobody."""
     found: set[str] = set()
     for colocation in clone.with_this:
-        if colocation.score >= INFINITY:
-            template: Unit = colocation.dependent
-            tables = [template.allowed, *(i.allowed for i in template.instances())]
-            for host in clone.allowed:
-                scores = [add_scores(tables[0].get(host, -INFINITY), t.get(host, -INFINITY)) for t in tables]
-                if template.children:
-                    scores = [s for s in scores[1:]] or scores
-                if max(scores, default=0) < 0:
-                    found.add(host)
+        if colocation.score < INFINITY:
+            continue
+        dependent: Unit = colocation.dependent
+        instances = list(dependent.instances())
+        for host in clone.allowed:
+            whole = dependent.allowed.get(host, -INFINITY)
+            scores = [add_scores(whole, instance.allowed.get(host, -INFINITY)) for instance in instances]
+            if max(scores, default=0) < 0:
+                found.add(host)
     return found

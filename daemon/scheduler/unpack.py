@@ -1,4 +1,4 @@
-"""From the configuration to units: what exists, with which meta attributes, before anything of the status counts."""
+"""From the configuration to units: what exists, with which meta attributes, before any status counts."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def unpack(view: View) -> Cluster:
     cluster = Cluster(view, options, _hosts(view, facts, values), quorate=view.quorate, findings=list(view.notes))
     builder = _Builder(cluster, facts)
     for resource in configuration.resources:
-        unit = builder.unit(resource, None)
-        cluster.units.append(unit)
-        if isinstance(unit, CloneUnit) and unit.address is not None:
-            cluster.units.append(builder.shadow(unit))
+        made = builder.unit(resource, None)
+        cluster.units.append(made)
+        if isinstance(made, CloneUnit) and made.address is not None:
+            cluster.units.append(builder.shadow(made))
     cluster.units.sort(key=lambda unit: -unit.priority)
     for unit in cluster.units:
         _register(cluster, unit)
@@ -147,7 +147,7 @@ class _Builder:
         return unit
 
     def shadow(self, clone: CloneUnit) -> Instance:
-        """The plain resource that a slot-driven address once was, or still is somewhere: it is looked for and stopped."""
+        """The plain resource that a slot-driven address was, or still is somewhere: it is looked for and stopped."""
         assert clone.config is not None
         assert isinstance(clone.config.child, Primitive)
         unit = self._instance(clone.config.child, None, None)

@@ -1,7 +1,7 @@
 """What nodes and administrators ask of the replicated state: the contents of a log entry's `Request`.
 
-Every command may arrive twice or late; each names what it was made from (an epoch, an incarnation, a generation), so
-that `State.apply` can tell, deterministically and on every node alike, whether it still counts.
+Every command may arrive twice or late; each names what it was made from (an epoch, an incarnation, a generation),
+so that `State.apply` can tell, deterministically and on every node alike, whether it still counts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Edit(msgspec.Struct, tag="edit", array_like=True, frozen=True):
-    """Replace the configuration.  Refused where `base_epoch` is no longer the configuration's epoch, unless None."""
+    """Replace the configuration.  Refused where `base_epoch` (unless None) is not the configuration's epoch."""
 
     base_epoch: int | None
     configuration: bytes

@@ -10,10 +10,10 @@ its `lost`, whatever else is known.
     OPEN                    settle: release        DRAINING   successor=None        new generation
     DRAINING                settle: cancel         OPEN       successor=None        new generation
     DRAINING                `drained` of holder    SPLIT                            same generation
-    SPLIT                   `closed` of holder     OPEN       holder=successor      new generation (free: no successor)
+    SPLIT                   `closed` of holder     OPEN       holder=successor      new generation (or free)
     OPEN, DRAINING, SPLIT   settle: close          CLOSING                          new generation
     CLOSING                 `closed` of holder     free
-    any                     `lost` of holder       OPEN       holder=successor      new generation (free: no successor)
+    any                     `lost` of holder       OPEN       holder=successor      new generation (or free)
     DRAINING, SPLIT         `lost` of successor    OPEN                             new generation
 
 A generation is the index of the entry that made it.  Results carry (node, incarnation, generation); a mismatch is
@@ -63,7 +63,7 @@ class Slot:
 
     @property
     def owner(self) -> str:
-        """Whose it is for planning: until it is split a move can be taken back for nothing, so nothing has moved."""
+        """Whose it is for planning: until it is split, a move can be taken back for nothing."""
         return self.successor if self.phase is Phase.SPLIT and self.successor is not None else self.holder
 
     # ---- settle

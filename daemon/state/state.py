@@ -2,8 +2,8 @@
 
 `State.apply` is the same function on every node: it takes one committed entry, changes configuration or status, and
 *settles* in the same step (docs/architecture.md, "From an entry to a packet"): the scheduler plans on the new state,
-and slots get holders and moves.  It knows no clock but the entries' stamps, and it never raises for anything that an
-entry may contain: what cannot be understood is applied as refused, everywhere alike.
+and slots get holders and moves.  It knows no clock but the entries' stamps, and it never raises for anything that
+an entry may contain: what cannot be understood is applied as refused, everywhere alike.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from daemon.state.tickets import Tickets
 from datapath.engine import SlotState
 
 DEFAULTS = {"stonith-enabled": "false"}
-"""A lost node is known to serve nothing once its lease has ended, so fencing is needed only where it is asked for."""
+"""A lost node is known to serve nothing once its lease has ended: fencing is only for those who ask for it."""
 SETTLE_ROUNDS_MAX = 4
 """a plan changes holders, which changes the plan: it comes to rest after two rounds, the limit is for safety"""
 
@@ -56,9 +56,9 @@ class Outcome:
 class NodeState:
     """A node as the log has it.
 
-    A new incarnation of an admitted node inherits its slots under their generations (LEASES.md, rule 20): what the old
-    process reported no longer counts, because results carry the incarnation (25), and a report of the *other* side of
-    a move stays valid.  What the resources of the node do is unknown from then on, and is probed.
+    A new incarnation of an admitted node inherits its slots under their generations (LEASES.md, rule 20): what the
+    old process reported no longer counts, because results carry the incarnation (25), and a report of the *other* side
+    of a move stays valid.  What the resources of the node do is unknown from then on, and is probed.
     """
 
     name: str
@@ -199,7 +199,7 @@ class State:
         if edit.base_epoch is not None and edit.base_epoch != self.configuration_epoch:
             return Outcome(
                 False,
-                f"the configuration has changed since: it was epoch {edit.base_epoch}, it is {self.configuration_epoch}",
+                f"the configuration has changed since epoch {edit.base_epoch}: it is {self.configuration_epoch} now",
                 conflict=True,
             )
         try:
@@ -247,7 +247,7 @@ class State:
         return Outcome(False, f"'{report.what}' is nothing that slots do")
 
     def _slots_failed(self, report: commands.Slots) -> Outcome:
-        """The kernel refused: a failure of the address there.  It releases nothing: holders stay until closed or lost."""
+        """The kernel refused: a failure of the address there.  Holders stay what they are until closed or lost."""
         self.results.fail(report.address, report.node, self.now_ms)
         self.ready.get(report.address, set()).discard(report.node)
         return Outcome(True, f"{report.address} failed on {report.node}: {report.reason}")
@@ -379,8 +379,8 @@ class State:
     def wishes(self, node: str) -> dict[str, dict[int, SlotState]]:
         """What this node's kernel shall hold: address → slot → state; slots that are not named are closed.
 
-        An address is up, with all slots closed, on every node that shall own slots, so that what is ordered after it
-        can start before the first slot arrives.  Nothing for a node that is not admitted.
+        An address is up, with all slots closed, on every node that shall own slots, so that what is ordered after
+        it can start before the first slot arrives.  Nothing for a node that is not admitted.
         """
         own = self.nodes.get(node)
         if own is None or not own.admitted:

@@ -1,7 +1,7 @@
 """Cases in which we place otherwise than the peer, each with the reason.  A case that passes must not be listed."""
 
 KNOWN: dict[str, str] = {
-    "764": "the peer's simulation lets a start that was pending before outlive the stop that it has just simulated",
+    "764": "the peer's simulation lets a start that was pending before outlive the stop that it has simulated",
     "partial-live-migration-multiple-active": "live migration is not executed: what was migrating is stopped first",
-    "unrunnable-2": "whether a dependent of an unassigned clone is blocked depends on the order of the peer's passes",
+    "unrunnable-2": "whether dependents of an unassigned clone are blocked depends on the order of the peer's passes",
 }

@@ -129,18 +129,22 @@ class CibMaker:
             SubElement(parent, "rsc_location", {"id": f"l{number}", "rsc": unit, "node": node, "score": score})
         if len(self.units) < 2:
             return
+        pairs: set[frozenset[str]] = set()
         for number in range(self.random.randint(0, 3)):
             one, two = self.random.sample(self.units, 2)
+            if frozenset((one, two)) in pairs:
+                continue
+            pairs.add(frozenset((one, two)))
             score = self.random.choice(COLOCATION_SCORES)
             SubElement(parent, "rsc_colocation", {"id": f"k{number}", "rsc": one, "with-rsc": two, "score": score})
-        pairs = set()
+        ordered = set()
         for number in range(self.random.randint(0, 3)):
             # only forwards: circles of orders mean nothing to either side; and one order a pair: of an optional and
             # a mandatory one the peer forgets the second
             one, two = sorted(self.random.sample(range(len(self.units)), 2))
-            if (one, two) in pairs:
+            if (one, two) in ordered:
                 continue
-            pairs.add((one, two))
+            ordered.add((one, two))
             kind = self.random.choice(["Mandatory", "Mandatory", "Optional"])
             order = {"id": f"o{number}", "first": self.units[one], "then": self.units[two], "kind": kind}
             if self.chance(0.2):
