@@ -254,11 +254,12 @@ class NftEngine:
         mended = [
             Change(change.address, "repaired", change.slots, change.detail) for change in self._host.grow(addresses)
         ]
-        if self._reader.generation() == self._generation:
+        generation = self._reader.generation()
+        if generation == self._generation:
             return mended
         found = {wish.address.ip: wish for wish in self.state()}
         if self._reader.structure() == self._structure and not differences(found.values(), self._held.values()):
-            self._generation = self._reader.generation()
+            self._generation = generation
             return mended
         self._rebuild(self._held, self._known_flows(self._held), term_until(self._deadline_ns))
         detail = "the rule set had been changed by somebody else, and is ours again"
@@ -289,8 +290,9 @@ class NftEngine:
 
     def _look(self) -> None:
         """Remember what the tables look like by our doing, so that `repair` can tell."""
-        self._structure = self._reader.structure()
+        # in this order: what somebody changes in between is then looked at by the next `repair`
         self._generation = self._reader.generation()
+        self._structure = self._reader.structure()
 
 
 def _add(wish: Wish) -> list[Message]:
