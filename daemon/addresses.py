@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 
 from agents.ipaddr2 import ParameterError, shared_address
-from daemon.definition import meta_of, parameters_of, primitive_of
 from daemon.executor.slots import Wanted
-from daemon.model.configuration import Configuration
+from daemon.state.addresses import SlotDriven
 from datapath.engine import Address, Change, Counter, DatapathError, Engine, Wish
+from datapath.host.events import Concern
 from datapath.responder import Responder
 
 log = logging.getLogger("vipcast.datapath")
@@ -25,17 +25,20 @@ Watch = Callable[[Responder], object]
 class SharedAddresses:
     """Engine and responders behind one door.  `watch` and `unwatch` put a responder's socket on the event loop."""
 
-    def __init__(self, engine: Engine, slots_default: int, watch: Watch, unwatch: Watch) -> None:
+    def __init__(self, engine: Engine, watch: Watch, unwatch: Watch) -> None:
         self.engine = engine
-        self._slots_default = slots_default
         self._watch = watch
         self._unwatch = unwatch
         self._responders: dict[str, Responder] = {}
         self._deadline_ns = 0
         self.serving: tuple[Wish, ...] = ()
 
-    def hold(self, configuration: Configuration, wanted: Wanted) -> tuple[Wanted, dict[str, str], list[Change]]:
+    def hold(
+        self, in_force: Mapping[str, SlotDriven], wanted: Wanted
+    ) -> tuple[Wanted, dict[str, str], list[Change]]:
         """Make the kernel hold `wanted`: (what it holds now of it, address → why not, what changed).
+
+        `in_force` is the state's: what the slots of each address mean.
 
         Raises DatapathError when the engine took nothing at all; the kernel then holds what it held.
         """
@@ -43,7 +46,7 @@ class SharedAddresses:
         wishes: list[Wish] = []
         for name, want in wanted.items():
             try:
-                wishes.append(Wish(self._address(configuration, name), dict(want.states)))
+                wishes.append(Wish(self._address(in_force[name]), dict(want.states)))
             except (ParameterError, DatapathError) as error:
                 failures[name] = str(error)
         changes = self.engine.apply(wishes)
@@ -53,12 +56,8 @@ class SharedAddresses:
         self._respond(wishes)
         return {name: want for name, want in wanted.items() if name not in failures}, failures, changes
 
-    def _address(self, configuration: Configuration, name: str) -> Address:
-        primitive = primitive_of(configuration, name)
-        if primitive is None:
-            raise ParameterError(f"{name} is not in the configuration any more")
-        slots = int(meta_of(configuration, name).get("clone-max") or self._slots_default)
-        return shared_address(name, parameters_of(configuration, primitive), slots)
+    def _address(self, driven: SlotDriven) -> Address:
+        return shared_address(driven.address, driven.parameters, driven.slots)
 
     def _respond(self, wishes: list[Wish]) -> None:
         """One responder an interface; those that nobody needs any more are closed."""
@@ -116,6 +115,14 @@ class SharedAddresses:
             self.engine.renew(deadline_ns)
         except DatapathError as error:
             log.error("the lease could not be renewed, so this host falls silent: %s", error)
+
+    def concern(self) -> Concern:
+        """What others may not change without our looking at it."""
+        return Concern(
+            frozenset(wish.address.interface for wish in self.serving),
+            frozenset(wish.address.ip for wish in self.serving),
+            self.engine.place,
+        )
 
     def repair(self) -> list[Change]:
         """Mend what somebody else changed; what could not be mended is tried again next time."""

@@ -132,17 +132,6 @@ def define(configuration: Configuration, instance: str, operation: str, interval
     )
 
 
-def definition_of(configuration: Configuration, resource_id: str) -> str:
-    """Digest of what makes a shared address what it is: parameters and how many slots there are."""
-    primitive = primitive_of(configuration, resource_id)
-    if primitive is None:
-        return ""
-    return digest(
-        parameters_of(configuration, primitive)
-        | {"clone-max": meta_of(configuration, resource_id).get("clone-max", "")}
-    )
-
-
 def digest(parameters: dict[str, str]) -> str:
     """A short name for a set of parameters."""
     text = "\n".join(f"{name}={value}" for name, value in sorted(parameters.items()))

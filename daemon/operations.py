@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from agents.client import RunnerClient
 from agents.ipaddr2 import PlainAddress
-
 from daemon.definition import ADDRESS_AGENTS, Definition, define
 from daemon.executor import Finish, RunOperation
 from daemon.model.configuration import Configuration

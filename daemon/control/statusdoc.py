@@ -24,11 +24,9 @@ from daemon.control.schema import (
     SlotStatus,
     StatusDocument,
 )
-from daemon.definition import parameters_of, primitive_of
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.view import OperationView, View
 from daemon.settings import Settings
-from daemon.state.addresses import SlotDriven, slot_driven
 from daemon.state.slots import Phase, Slot
 from daemon.state.state import State
 from datapath.engine import Counter, Wish
@@ -163,23 +161,18 @@ def _slots(held: Mapping[int, Slot]) -> Iterator[SlotStatus]:
 
 def _complete(state: State, slots: Mapping[str, tuple[SlotStatus, ...]]) -> dict[str, tuple[SlotStatus, ...]]:
     """Slots of addresses that are shared now; what is being given up is no instance of theirs."""
-    return {address: slots.get(address, ()) for address in _driven(state)}
-
-
-def _driven(state: State) -> dict[str, SlotDriven]:
-    names = {*state.members, *(entry.name for entry in state.configuration.nodes)}
-    return slot_driven(state.configuration, max(1, len(names)))
+    return {address: slots.get(address, ()) for address in state.slot_driven()}
 
 
 def _addresses(
     state: State, slots: Mapping[str, tuple[SlotStatus, ...]], serving: Sequence[Wish]
 ) -> Iterator[AddressStatus]:
     here = {wish.address.resource: wish.address for wish in serving}
-    for name, driven in _driven(state).items():
-        primitive = primitive_of(state.configuration, name)
-        if primitive is None:
+    shared = state.slot_driven()
+    for name, driven in sorted(state.in_force.items()):
+        if name not in shared:
             continue
-        wanted = ipaddr2_parameters.parse(parameters_of(state.configuration, primitive)).parameters
+        wanted = ipaddr2_parameters.parse(driven.parameters).parameters
         if wanted is None:
             continue  # the scheduler and the executor say what is wrong with it
         address = here.get(name)

@@ -22,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from daemon.definition import definition_of
 from daemon.state.commands import Slots
 from daemon.state.slots import Phase, Slot
 from daemon.state.state import State
@@ -70,7 +69,7 @@ class SlotDuty:
                 for number, wish in states.items()
                 if wish is not SlotState.CLOSED and not self._is_latched(address, number, slots)
             }
-            want[address] = AddressWant(definition_of(state.configuration, address), open_states)
+            want[address] = AddressWant(state.in_force[address].definition, open_states)
         self.want = want
         self.failed = {a: f for a, f in self.failed.items() if want.get(a) == f[0]}
         self._note_draining(state, now_ns)

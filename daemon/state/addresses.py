@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from daemon.model.configuration import AttributeSet, Clone, Configuration, Primitive
+from daemon.definition import digest, merged, parameters_of
+from daemon.model.configuration import Clone, Configuration, Primitive
 from daemon.model.values import BadValue, parse_boolean
 
 ADDRESS_AGENT = "ocf:heartbeat:IPaddr2"
-MEANING = ("ip", "clusterip_hash", "clusterip_seed", "seed")
+MEANING = ("ip", "clusterip_hash", "hash_seed")
 """parameters that decide which client has which slot"""
 
 
@@ -22,6 +24,13 @@ class SlotDriven:
     slots: int
     mapping: str
     """equal for two configurations under which the same client has the same slot"""
+    parameters: Mapping[str, str]
+    """of the primitive, as they are to be put into force"""
+
+    @property
+    def definition(self) -> str:
+        """A short name for all of it: another one has to be told to the kernel although no slot has changed."""
+        return digest({**self.parameters, "": str(self.slots)})
 
 
 def slot_driven(configuration: Configuration, nodes: int) -> dict[str, SlotDriven]:
@@ -34,24 +43,15 @@ def slot_driven(configuration: Configuration, nodes: int) -> dict[str, SlotDrive
         child = clone.child
         template = templates.get(child.template or "")
         agent = child.agent or (template.agent if template is not None else "")
-        meta = _merged(clone.meta)
+        meta = merged(clone.meta)
         if agent != ADDRESS_AGENT or not _true(meta.get("globally-unique")):
             continue
-        parameters = _merged((*child.instance, *(template.instance if template is not None else ())))
+        parameters = parameters_of(configuration, child)
         slots = _count(meta.get("clone-max"), nodes)
         text = "\n".join([str(slots), *(parameters.get(name, "") for name in MEANING)])
         mapping = hashlib.sha256(text.encode()).hexdigest()[:16]
-        found[child.id] = SlotDriven(child.id, clone.id, slots, mapping)
+        found[child.id] = SlotDriven(child.id, clone.id, slots, mapping, parameters)
     return found
-
-
-def _merged(sets: tuple[AttributeSet, ...]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for attributes in sets:
-        if attributes.rule is None:
-            for name, value in attributes.values.items():
-                values.setdefault(name, value)
-    return values
 
 
 def _true(text: str | None) -> bool:

@@ -85,8 +85,9 @@ class State:
     """address → nodes on which it is up"""
     results: Results = field(default_factory=Results)
     plan: Plan = field(init=False)
-    _mappings: dict[str, str] = field(default_factory=dict)
-    """address → what its slots' numbers meant when they were given out"""
+    in_force: dict[str, SlotDriven] = field(default_factory=dict)
+    """address → what its slots meant when they were given out: what kernels must go by until the last one is closed,
+    though the configuration may say something else by now"""
     _tickets: Tickets = field(default_factory=Tickets)
 
     def __post_init__(self) -> None:
@@ -281,9 +282,7 @@ class State:
     # ---- settling
 
     def _settle(self) -> None:
-        driven = slot_driven(
-            self.configuration, max(1, len({*self.members, *(n.name for n in self.configuration.nodes)}))
-        )
+        driven = self.slot_driven()
         self._retire(driven)
         for address in driven:
             self.slots.setdefault(address, {})
@@ -299,15 +298,16 @@ class State:
         for address in list(self.slots):
             target = driven.get(address)
             slots = self.slots[address]
-            if target is not None and target.mapping == self._mappings.setdefault(address, target.mapping):
+            if target is not None and target.mapping == self.in_force.setdefault(address, target).mapping:
+                self.in_force[address] = target
                 continue
             if not slots:
-                self._mappings.pop(address, None)
+                self.in_force.pop(address, None)
                 if target is None:
                     del self.slots[address]
                     self.ready.pop(address, None)
                 else:
-                    self._mappings[address] = target.mapping
+                    self.in_force[address] = target
             elif target is None and self.configuration.find(address) is not None:
                 self.slots[address] = release_address(slots, self.index)
             else:
@@ -318,7 +318,7 @@ class State:
         changed = False
         for address, target in driven.items():
             slots = self.slots[address]
-            if self._mappings.get(address) != target.mapping:
+            if address not in self.in_force or self.in_force[address].mapping != target.mapping:
                 continue
             settled = settle_address(
                 slots,
@@ -346,6 +346,11 @@ class State:
         return "running" not in others and ("unknown" not in others or bool(self.slots.get(address)))
 
     # ---- what others read
+
+    def slot_driven(self) -> dict[str, SlotDriven]:
+        """The shared addresses as the configuration wants them; clone-max is the number of nodes by default."""
+        nodes = {*self.members, *(entry.name for entry in self.configuration.nodes)}
+        return slot_driven(self.configuration, max(1, len(nodes)))
 
     def view(self) -> View:
         """The state as the scheduler sees it."""
@@ -408,6 +413,7 @@ class State:
                 for a, slots in sorted(self.slots.items())
                 for n, s in sorted(slots.items())
             ],
+            "in_force": [[a, driven.definition] for a, driven in sorted(self.in_force.items())],
             "ready": [[a, sorted(nodes)] for a, nodes in sorted(self.ready.items())],
             "operations": [repr(o) for _, o in sorted(self.results.operations.items())],
             "failures": sorted([*k, v] for k, v in self.results.failures.items()),

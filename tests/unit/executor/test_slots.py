@@ -245,3 +245,21 @@ def test_a_new_process_of_a_node_that_had_left_takes_part_again() -> None:
     cluster.request(Leave("a1", INCARNATION), "a1")
     cluster.admit("a1", INCARNATION + 1)
     assert not cluster.state.nodes["a1"].leaving
+
+
+def test_a_move_that_a_new_hash_interrupts_goes_on_by_the_old_one_until_every_slot_is_closed() -> None:
+    cluster, old, new, number = moving()
+    old.step()
+    new.step()
+    before = new.kernel["VIP"].definition
+    assert new.slot(number) is SlotState.OPENING
+    cluster.edit(shared(clusterip_hash="sourceip-sourceport"))
+    new.step()
+    assert new.slot(number) is SlotState.OPENING
+    assert new.kernel["VIP"].definition == before, "packets of two hashes must never meet"
+
+
+def test_another_seed_closes_the_slots_first_too() -> None:
+    cluster = serving()
+    cluster.edit(shared(hash_seed="7"))
+    assert {slot.phase for slot in cluster.state.slots["VIP"].values()} == {Phase.CLOSING}
