@@ -68,35 +68,40 @@ class ActionBuilder:
             instance.next_role = Role.STOPPED if instance.assigned is None else Role.STARTED
         if instance.orphan and instance.config is None and not instance.running_on:
             return
-        current, target = instance.current, instance.assigned
-        moving = (
-            current is not None and target is not None and current != target and instance.next_role >= Role.STARTED
-        )
-        need_stop, need_promote = moving, False
-        skip: set[str] = set()
-        if self._multiply_active(instance):
-            if instance.multiple_active not in {"block", "stop_only"}:
-                need_stop = True
-            if instance.multiple_active == "stop_unexpected" and target in instance.running_on:
-                assert target is not None
-                skip = {target}
+        target = instance.assigned
+        moving = instance.current not in (None, target) and target is not None
+        moving = moving and instance.next_role >= Role.STARTED
+        restart, skip = self._multiple(instance)
         if instance.start_pending and target is not None:
             self._start(instance, target, optional=True)
+        promote_again = False
         if not moving:
-            if instance.failed:
-                if instance.stop_if_failed:
-                    need_stop = True
-                elif instance.next_role == Role.PROMOTED:
-                    need_promote = True
-            elif instance.blocked:
-                need_stop = True
-            elif instance.role > Role.STARTED and current is not None and target is not None:
-                start = self._start(instance, target, optional=True)
-                need_stop = need_stop or not start.optional
-        role = self._restart(instance, need_stop, need_promote, skip)
+            restart = restart or self._must_restart(instance)
+            recovers_by_demotion = instance.failed and not instance.stop_if_failed
+            promote_again = recovers_by_demotion and instance.next_role == Role.PROMOTED
+        role = self._restart(instance, restart or moving, promote_again, skip)
         self._transition(instance, role)
+        for host in sorted(instance.demote_on.intersection(instance.running_on)):
+            self._demote(instance, host, optional=False)
         for host in sorted(instance.recover_on.intersection(instance.running_on)):
             self._stop(instance, host, optional=False)
+
+    def _must_restart(self, instance: Instance) -> bool:
+        """Of an instance that stays where it is: does what has happened ask for a stop first?"""
+        if instance.failed:
+            return instance.stop_if_failed
+        if instance.blocked:
+            return True
+        if instance.role > Role.STARTED and instance.current is not None and instance.assigned is not None:
+            return not self._start(instance, instance.assigned, optional=True).optional
+        return False
+
+    def _multiple(self, instance: Instance) -> tuple[bool, set[str]]:
+        """(whether running twice asks for a restart, where the run is the one that stays)"""
+        if not self._multiply_active(instance) or instance.multiple_active in {"block", "stop_only"}:
+            return False, set()
+        keeps = instance.multiple_active == "stop_unexpected" and instance.assigned in instance.running_on
+        return True, {instance.assigned} if keeps and instance.assigned is not None else set()
 
     def _multiply_active(self, instance: Instance) -> bool:
         hosts = self.cluster.hosts

@@ -1,8 +1,8 @@
 """Utilization: what hosts offer, what instances need, and the placement strategies that go by it.
 
 Under `default` nothing of this counts.  Under the others an instance goes only where there is room for it, and
-where possible for all that has to be with it.  `balanced` prefers the host with the most room, `minimal` fills hosts one
-after the other, `utilization` spreads by number.
+where possible for all that has to be with it.  `balanced` prefers the host with the most room, `minimal` fills hosts
+one after the other, `utilization` spreads by number.
 """
 
 from __future__ import annotations

@@ -203,7 +203,8 @@ class _Reader:
             for resources in lrm.all("lrm_resources"):
                 for resource in resources.all("lrm_resource"):
                     entries = [op for op in resource.all("lrm_rsc_op") if op.get("operation") in EFFECTIVE]
-                    for entry in sorted(entries[::-1], key=cmp_to_key(_older)):
+                    entries.reverse()  # of entries that nothing orders, the one written later comes first
+                    for entry in sorted(entries, key=cmp_to_key(_older)):
                         self._operation(node, resource, entry)
 
     def _operation(self, node: str, resource: XmlNode, entry: XmlNode) -> None:

@@ -1,8 +1,9 @@
 """What goes with a slot-driven address: resources that are ordered after it, or have to be with it.
 
-They tie ordinary operations to slots.  A follower starts on a host once the address is up there, slots closed; a slot
-moves to a host only when its followers run there; and a follower that leaves a host is not stopped while the host
-still serves slots that leave too.  So a slot that moves restarts nothing, and no client meets a host without service.
+They tie ordinary operations to slots.  A follower starts on a host once the address is up there, slots closed; a
+slot moves to a host only when its followers run there; and a follower that leaves a host is not stopped while the
+host still serves slots that leave too.  So a slot that moves restarts nothing, and no client meets a host without
+service.
 """
 
 from __future__ import annotations

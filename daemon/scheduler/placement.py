@@ -1,7 +1,7 @@
 """Where everything shall run: hosts are chosen here, unit by unit, by falling priority.
 
 Each choice takes the host with the best score; ties go to the host with the fewest assigned instances, then to
-where the instance already runs, then to the first by name.  A unit is placed after the units that it is colocated with.
+where the instance already runs, then to the first by name.  A unit is placed after those that it is colocated with.
 """
 
 from __future__ import annotations
@@ -161,11 +161,8 @@ class Placement:
         if not isinstance(unit, Instance):
             changes = [self.put(child, host, force, final) for child in unit.children]
             return any(changes)
-        if not force and host is not None:
-            if unit.allowed.get(host, 0) < 0 or not self.cluster.available(host):
-                if final:
-                    unit.next_role = Role.STOPPED
-                host = None
+        if host is not None and not force and not self._may_run(unit, host):
+            host = None
         changed = host != unit.assigned
         self.take_back(unit)
         unit.provisional = False
@@ -177,6 +174,9 @@ class Placement:
         self.cluster.hosts[host].load += 1
         self.capacity.consume(unit, host)
         return changed
+
+    def _may_run(self, instance: Instance, host: str) -> bool:
+        return instance.allowed.get(host, 0) >= 0 and self.cluster.available(host)
 
     def take_back(self, unit: Unit) -> None:
         unit.provisional = True

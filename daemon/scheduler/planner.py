@@ -5,7 +5,7 @@
 3. `preferences`, `colocation`: what each unit likes and avoids.
 4. `placement`, `clones`, `slots`: a host for everything, by falling priority.
 5. `actions`, `ordering`, `probes`, `fencing`: the operations that lead there, and their order.
-6. `graph`: what follows from what; `answer`: the plan.
+6. `settling`: what follows from what; `answer`: the plan.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from daemon.model.configuration import Location
 from daemon.scheduler.answer import answer
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.colocation import Merging
+from daemon.scheduler.constraints import unpack_colocations, unpack_orders
 from daemon.scheduler.graph import Graph
 from daemon.scheduler.history import read_history
-from daemon.scheduler.ordering import Orderings, unpack_colocations
+from daemon.scheduler.ordering import Orderings
 from daemon.scheduler.placement import Placement
 from daemon.scheduler.preferences import apply_node_criteria, locations
 from daemon.scheduler.transition import build_transition
@@ -42,7 +43,7 @@ def schedule(view: View) -> Run:
     graph = Graph()
     orderings = Orderings(cluster, graph)
     unpack_colocations(cluster, orderings)
-    orderings.unpack()
+    unpack_orders(cluster, orderings)
     apply_node_criteria(cluster, locations(cluster))
     orderings.internal()
     merging = Merging(cluster)

@@ -1,7 +1,7 @@
 """Promotable clones: which instances are promoted, once hosts are chosen.
 
-The agents' promotion scores (`master-NAME` node attributes) first attract instances to hosts; among the instances
-that will run, those with the highest scores are promoted, with locations and colocations of the promoted role added.
+The agents' promotion scores (`master-NAME` node attributes) first attract instances to hosts.  Of the instances that
+will run, those with the highest scores are promoted; locations and colocations of the promoted role are added.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ from daemon.scheduler.actions import ActionBuilder
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.colocation import with_this
 from daemon.scheduler.fencing import schedule_fencing
-from daemon.scheduler.graph import Blocking, Graph, Op, Settling
+from daemon.scheduler.graph import Graph, Op
 from daemon.scheduler.ordering import Orderings
 from daemon.scheduler.placement import Placement
 from daemon.scheduler.probes import Probes
+from daemon.scheduler.settling import Blocking, Settling
 from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
 
 

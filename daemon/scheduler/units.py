@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from daemon.model.configuration import Clone, Group, Primitive
-from daemon.scheduler.view import NodeView, OperationView
+from daemon.scheduler.view import NodeView
 
 
 class Role(enum.IntEnum):
@@ -157,17 +157,12 @@ class Instance(Unit):
     demote_on: set[str] = field(default_factory=set)
     ignore_failure: bool = False
     clear_failcount_on: set[str] = field(default_factory=set)
-    last: dict[str, OperationView] = field(default_factory=dict)
-    reload: bool = False
-    restart: bool = False
     container: Instance | None = None
     """what has to run for this to run (meta attribute `container`)"""
     fillers: list[Instance] = field(default_factory=list)
     """those whose container this is: their failures count as its own"""
     shadow_of: CloneUnit | None = None
     """a plain run of an address whose clone is slot-driven now: it may only be found and stopped"""
-    blame: str = ""
-    """why it is stopped or blocked, where a sentence is known"""
 
     @property
     def rank(self) -> int:

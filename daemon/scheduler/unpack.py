@@ -147,7 +147,7 @@ class _Builder:
         return unit
 
     def shadow(self, clone: CloneUnit) -> Instance:
-        """The plain resource that a slot-driven address was, or still is somewhere: it is looked for and stopped."""
+        """The plain resource that a slot-driven address was, or still is somewhere: to be looked for and stopped."""
         assert clone.config is not None
         assert isinstance(clone.config.child, Primitive)
         unit = self._instance(clone.config.child, None, None)

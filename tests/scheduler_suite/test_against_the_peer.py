@@ -6,7 +6,6 @@ that is installed may be older.  Those are in the suite's data.
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,8 @@ if not Path(CRM_SIMULATE).exists():
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_cluster_is_placed_as_the_peer_places_it(seed: int, tmp_path: Path) -> None:
     document = random_cib(seed, SINGLE)
-    try:
-        wanted = peer_places(document, tmp_path)
-    except subprocess.CalledProcessError as refusal:
-        assert refusal.returncode == 1, "the peer gives up where its own simulated transition does not end"
-        return
+    wanted = peer_places(document, tmp_path)
+    if wanted is None:
+        return  # the peer gives up where the transition that it simulates does not end
     placement = simulate(read_view(document, now_ms=0))["placement"]
     assert {name: hosts for name, hosts in placement.items() if hosts} == wanted
