@@ -20,6 +20,10 @@ from daemon.state.commands import StateCommand
 from daemon.state.state import Outcome as Applied
 
 
+LEADER_WITHIN_NS = 3_000_000_000
+LEADER_LOOK_S = 0.02
+
+
 @dataclass(slots=True)
 class NodeBackend:
     """Reads from memory; proposals wait for the log."""
@@ -44,8 +48,7 @@ class NodeBackend:
         return ConfigurationDocument(self.node.state.configuration_epoch, msgspec.Raw(body))
 
     async def propose(self, command: StateCommand, timeout_ms: int) -> Outcome:
-        status = self.node.core.status(boot_ns())
-        if not status.quorate:
+        if not await self._is_quorate_soon():
             return NoQuorum("this partition has no quorum, so nothing can be changed; see `vipcast status`")
         future: asyncio.Future[tuple[int, Applied]] = asyncio.get_running_loop().create_future()
 
@@ -70,6 +73,15 @@ class NodeBackend:
         if outcome.conflict:
             return Conflict(self.node.state.configuration_epoch)
         return Refused(outcome.sentence, tuple(outcome.findings))
+
+    async def _is_quorate_soon(self) -> bool:
+        """An election takes some hundred milliseconds: nobody should have to repeat a command for that."""
+        end_ns = boot_ns() + LEADER_WITHIN_NS
+        while not self.node.core.status(boot_ns()).quorate:
+            if boot_ns() >= end_ns:
+                return False
+            await asyncio.sleep(LEADER_LOOK_S)
+        return True
 
     def plan(self) -> Plan:
         return self.node.state.plan
