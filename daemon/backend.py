@@ -19,7 +19,6 @@ from daemon.settings import Settings
 from daemon.state.commands import StateCommand
 from daemon.state.state import Outcome as Applied
 
-
 LEADER_WITHIN_NS = 3_000_000_000
 LEADER_LOOK_S = 0.02
 
