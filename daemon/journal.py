@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daemon.cluster.core.effects import (
     Admitted,
@@ -25,6 +25,7 @@ from daemon.control.narrate import narrate
 from daemon.control.schema import Event
 from daemon.state.state import Outcome
 from datapath.engine import Change
+from datapath.host.events import AddressRemoved, HostEvent
 
 log = logging.getLogger("vipcast")
 
@@ -77,6 +78,14 @@ class Journal:
         """The kernel was told something."""
         slots = f" slots {','.join(map(str, change.slots))}" if change.slots else ""
         log.info("%s: %s%s %s", change.address, change.what, slots, change.detail)
+
+    def disturbed(self, events: Sequence[HostEvent], mended: Sequence[Change]) -> None:
+        """This host's links or addresses were changed; what had to be mended after it is told by `repaired`."""
+        for event in events:
+            if isinstance(event, AddressRemoved) and not mended:
+                log.debug("%s: by ourselves, or it was not needed any more", event)
+            else:
+                self._tell("datapath", str(event))
 
     def repaired(self, change: Change) -> None:
         """Somebody had changed what is ours in the kernel, and it was mended."""

@@ -31,6 +31,7 @@ from daemon.operations import Operations
 from daemon.state.state import State
 from datapath import select
 from datapath.engine import DatapathError, NeedsHelper
+from datapath.host.events import HostEvents
 from datapath.responder import Responder
 
 log = logging.getLogger("vipcast")
@@ -112,7 +113,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     def watch(responder: Responder) -> None:
         loop.add_reader(responder.fileno(), lambda: addresses.answer(responder, boot_ns()))
 
-    addresses = SharedAddresses(engine, len(members), watch, lambda r: loop.remove_reader(r.fileno()))
+    addresses = SharedAddresses(engine, watch, lambda r: loop.remove_reader(r.fileno()))
     core = Core(
         name=name,
         members=members,
@@ -142,6 +143,8 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     if isinstance(engine, NeedsHelper):
         runner.serve("forwarder", engine.helper_argv())
     await runner.start()
+    host_events = HostEvents(addresses.concern, node.disturbed)
+    await host_events.start()
     watchdog = loop.create_task(notify.feed_watchdog())
     ended: asyncio.Future[int] = loop.create_future()
     ended_again: asyncio.Future[int] = loop.create_future()
@@ -167,6 +170,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     finally:
         watchdog.cancel()
         node.stop()
+        await host_events.close()
         await control.stop()
         await runner.close()
         engine.close()

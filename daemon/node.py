@@ -32,12 +32,16 @@ from daemon.operations import Operations
 from daemon.state.commands import Leave, StateCommand
 from daemon.state.state import Outcome, State
 from datapath.engine import DatapathError
+from datapath.host.events import HostEvent
 
 log = logging.getLogger("vipcast.node")
 
 ROUNDS_MAX = 64
 """a pump that goes on for longer has found two parts that feed each other: a bug, and better loud than hung"""
 REPAIR_EVERY_NS = 500_000_000
+DISTURBANCE_SETTLES_S = 0.02
+"""an interface that goes takes its addresses along: one look at the end of such a burst"""
+DISTURBANCES_TOLD_MAX = 64
 PROPOSAL_GIVEN_UP_S = 30.0
 LEAVE_NS = 75_000_000_000
 """for what is given away before a stop; TimeoutStopSec= of the unit leaves room beyond it"""
@@ -82,6 +86,8 @@ class Node:
         self._timer_due_ns = 0
         self._proposals: dict[int, _Proposal] = {}
         self._repair_due_ns = 0
+        self._disturbances: list[HostEvent] = []
+        """what happened to this host's links and addresses since the last repair"""
         self._pumping = False
         self.stopping = False
 
@@ -111,6 +117,19 @@ class Node:
         else:
             log.error("the log cannot be written: %s", error)
             self.core.persist_failed(receipt, str(error), boot_ns())
+        self.pump()
+
+    def disturbed(self, event: HostEvent) -> None:
+        """Somebody has changed this host's links or addresses: look and mend once the burst is over."""
+        if self.stopping:
+            return
+        if not self._disturbances:
+            self._loop.call_later(DISTURBANCE_SETTLES_S, self._repair_now)
+        if len(self._disturbances) < DISTURBANCES_TOLD_MAX:
+            self._disturbances.append(event)
+
+    def _repair_now(self) -> None:
+        self._repair_due_ns = 0
         self.pump()
 
     def propose(self, command: StateCommand, done: Callable[[int, Outcome], None] | None = None) -> int:
@@ -183,8 +202,7 @@ class Node:
         if now_ns >= self._repair_due_ns:
             self._repair_due_ns = now_ns + REPAIR_EVERY_NS
             self.executor.slots.retry()
-            for change in self.addresses.repair():
-                self.journal.repaired(change)
+            self._repair()
         effects = self.executor.take(self.state, now_ns)
         busy = False
         if effects.kernel is not None:
@@ -208,9 +226,16 @@ class Node:
                 break
         return busy
 
+    def _repair(self) -> None:
+        disturbances, self._disturbances = self._disturbances, []
+        changes = self.addresses.repair()
+        self.journal.disturbed(disturbances, changes)
+        for change in changes:
+            self.journal.repaired(change)
+
     def _tell_kernel(self, wanted: Wanted, now_ns: int) -> None:
         try:
-            applied, failures, changes = self.addresses.hold(self.state.configuration, wanted)
+            applied, failures, changes = self.addresses.hold(self.state.in_force, wanted)
         except DatapathError as error:
             log.error("%s", error)
             self.executor.kernel_refused(now_ns)

@@ -108,6 +108,8 @@ class Engine(Protocol):
     """Three engines, one behaviour; tests/netns runs the same tests over each."""
 
     name: str
+    place: str
+    """the interface that shared addresses are put on: the loopback, or the engine's own"""
 
     def start(self) -> None:
         """Prepare sockets and tables; removes nothing that a former process left under lease."""

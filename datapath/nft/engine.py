@@ -27,10 +27,11 @@ class NftEngine:
     """`datapath.engine.Engine` by rules in the kernel; what a method promises is written there."""
 
     name = "nft"
+    place = "lo"
 
     def __init__(self, run_dir: Path) -> None:
         """`run_dir` keeps notes of what the host was like before (see datapath.host.setup)."""
-        self._host = Host(run_dir)
+        self._host = Host(run_dir, self.place)
         self._socket: Socket | None = None
         self._held: Held | None = None
         """what the kernel holds by our doing; None until the first `apply` of this process"""

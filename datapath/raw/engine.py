@@ -45,6 +45,7 @@ class RawEngine:
         if not 0 < len(device.encode()) <= tun.NAME_BYTES_MAX:
             raise DatapathError(f"the TUN device's name has 1 to {tun.NAME_BYTES_MAX} characters, not {device!r}")
         self._device = device
+        self.place = device
         self._path = run_dir / "raw.table"
         self._bell = Bell(self._path)
         self._host = Host(run_dir, place=device)
