@@ -27,6 +27,7 @@ class CibMaker:
     primitives: list[tuple[str, int, bool]] = field(default_factory=list)
     """(id, instances, globally unique)"""
     serial: int = 0
+    fencing: bool = False
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -52,7 +53,10 @@ class CibMaker:
 
     def _properties(self, parent: Element) -> None:
         options = SubElement(parent, "cluster_property_set", {"id": "cib-bootstrap-options"})
-        self._pair(options, "stonith-enabled", "false")
+        self.fencing = self.chance(0.4)
+        self._pair(options, "stonith-enabled", str(self.fencing).lower())
+        if self.fencing and self.chance(0.2):
+            self._pair(options, "startup-fencing", "false")
         self._pair(options, "no-quorum-policy", self.random.choice(["stop", "ignore", "freeze"]))
         if self.chance(0.1):
             self._pair(options, "symmetric-cluster", "false")
@@ -92,6 +96,8 @@ class CibMaker:
         self.primitives.append((name, instances, unique))
 
     def _resources(self, parent: Element) -> None:
+        if self.fencing and self.chance(0.9):
+            SubElement(parent, "primitive", {"id": "fencer", "class": "stonith", "type": "fence_dummy"})
         for number in range(self.random.randint(1, 6)):
             kind = self.random.choice(self.kinds)
             name = f"r{number}"
@@ -154,14 +160,18 @@ class CibMaker:
     # ---- status
 
     def _status(self, parent: Element) -> None:
-        online = {node: not self.chance(0.12) for node in self.nodes}
+        online = {node: not self.chance(0.15) for node in self.nodes}
         homes = self._homes(online)
         for number, node in enumerate(self.nodes, 1):
             up = online[node]
             state = {"id": str(number), "uname": node, "in_ccm": str(up).lower(), "expected": "member"}
             state |= {"crmd": "online" if up else "offline", "join": "member" if up else "down"}
+            if up and self.chance(0.05):
+                state["join"] = "pending"
+            if not up and self.chance(0.3):
+                state["expected"] = "down"
             entry = SubElement(parent, "node_state", state)
-            if not up:
+            if not up and not (self.fencing and self.chance(0.5)):
                 continue
             self._failures(entry, node)
             lrm = SubElement(SubElement(entry, "lrm", {"id": str(number)}), "lrm_resources")
@@ -174,7 +184,7 @@ class CibMaker:
         if self.chance(0.25):
             return homes
         for name, instances, unique in self.primitives:
-            places = [node for node in self.nodes if online[node]]
+            places = [node for node in self.nodes if online[node] or self.fencing]
             self.random.shuffle(places)
             for number in range(instances):
                 instance = f"{name}:{number}" if unique and instances > 1 else name
@@ -208,6 +218,8 @@ class CibMaker:
         self._operation(resource, name, "monitor", 10_000, 0, 0)
         if what == "failed":
             self._operation(resource, name, "monitor", 10_000, self.random.choice([1, 7]), 0, "_last_failure_0")
+            if self.chance(0.3):
+                self._operation(resource, name, "stop", 0, 1, 0)
 
     def _operation(
         self, parent: Element, name: str, task: str, interval: int, code: int, expected: int, suffix: str = ""
