@@ -28,6 +28,7 @@ class CibMaker:
     """(id, instances, globally unique)"""
     serial: int = 0
     fencing: bool = False
+    maintained: set[str] = field(default_factory=set)
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -70,7 +71,10 @@ class CibMaker:
             node = SubElement(parent, "node", {"id": str(number), "uname": name})
             if self.chance(0.12):
                 attributes = SubElement(node, "instance_attributes", {"id": f"nodes-{number}"})
-                self._pair(attributes, self.random.choice(["standby", "standby", "maintenance"]), "true")
+                state = self.random.choice(["standby", "standby", "maintenance"])
+                self._pair(attributes, state, "true")
+                if state == "maintenance":
+                    self.maintained.add(name)
 
     def _meta(self, parent: Element, **choices: tuple[float, list[str]]) -> None:
         chosen = {k: self.random.choice(values) for k, (p, values) in choices.items() if self.chance(p)}
@@ -147,12 +151,12 @@ class CibMaker:
         for number in range(self.random.randint(0, 3)):
             # only forwards: circles of orders mean nothing to either side; and one order a pair: of an optional and
             # a mandatory one the peer forgets the second
-            one, two = sorted(self.random.sample(range(len(self.units)), 2))
-            if (one, two) in ordered:
+            early, late = sorted(self.random.sample(range(len(self.units)), 2))
+            if (early, late) in ordered:
                 continue
-            ordered.add((one, two))
+            ordered.add((early, late))
             kind = self.random.choice(["Mandatory", "Mandatory", "Optional"])
-            order = {"id": f"o{number}", "first": self.units[one], "then": self.units[two], "kind": kind}
+            order = {"id": f"o{number}", "first": self.units[early], "then": self.units[late], "kind": kind}
             if self.chance(0.2):
                 order["symmetrical"] = "false"
             SubElement(parent, "rsc_order", order)
@@ -160,7 +164,8 @@ class CibMaker:
     # ---- status
 
     def _status(self, parent: Element) -> None:
-        online = {node: not self.chance(0.15) for node in self.nodes}
+        # of a host that is both gone and in maintenance the peer does not show what it holds to run there
+        online = {node: node in self.maintained or not self.chance(0.15) for node in self.nodes}
         homes = self._homes(online)
         for number, node in enumerate(self.nodes, 1):
             up = online[node]
