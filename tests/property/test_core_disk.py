@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.cluster.core.disk import Disk
@@ -38,6 +38,7 @@ class Platter:
             self.entries.append(entry)
 
 
+@settings(deadline=None)
 @given(steps)
 def test_the_stable_part_is_on_disk_and_messages_leave_after_what_they_reveal(steps: list[tuple[str, int]]) -> None:
     log = Log()
@@ -78,6 +79,7 @@ def test_the_stable_part_is_on_disk_and_messages_leave_after_what_they_reveal(st
             assert platter.hard_state.term >= hard_state.term
 
 
+@settings(deadline=None)
 @given(steps)
 def test_after_all_fsyncs_disk_and_memory_are_the_same(steps: list[tuple[str, int]]) -> None:
     log = Log()

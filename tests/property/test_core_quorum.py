@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.cluster.core import quorum
@@ -14,6 +14,7 @@ voters = st.frozensets(names, min_size=1, max_size=7)
 values = st.dictionaries(names, st.integers(0, 50))
 
 
+@settings(deadline=None)
 @given(voters)
 def test_any_two_quorums_meet(voters: frozenset[str]) -> None:
     subsets = [set(c) for size in range(len(voters) + 1) for c in combinations(sorted(voters), size)]
@@ -22,6 +23,7 @@ def test_any_two_quorums_meet(voters: frozenset[str]) -> None:
     assert all(a & b for a in quorums for b in quorums)
 
 
+@settings(deadline=None)
 @given(voters, names)
 def test_voters_that_differ_by_one_have_quorums_that_meet(voters: frozenset[str], name: str) -> None:
     changed = voters ^ {name}
@@ -33,6 +35,7 @@ def test_voters_that_differ_by_one_have_quorums_that_meet(voters: frozenset[str]
         assert all(a & b for a in before for b in after)
 
 
+@settings(deadline=None)
 @given(values, voters)
 def test_what_is_reached_is_reached_by_a_quorum_and_nothing_higher_is(
     values: dict[str, int], voters: frozenset[str]
@@ -48,6 +51,7 @@ def test_what_is_reached_is_reached_by_a_quorum_and_nothing_higher_is(
         assert not reach(reached + 1)
 
 
+@settings(deadline=None)
 @given(values, voters)
 def test_the_soonest_time_is_when_a_quorum_waits_no_more(values: dict[str, int], voters: frozenset[str]) -> None:
     soonest = quorum.soonest(values, voters)

@@ -22,7 +22,6 @@ from daemon.cluster.core.effects import (
     LostLeadership,
     PeerHeard,
     PeerSilent,
-    PeerStatus,
     ProposalCommitted,
     Ready,
     Refused,
@@ -35,6 +34,7 @@ from daemon.cluster.core.follower import Follower
 from daemon.cluster.core.leader import Leader
 from daemon.cluster.core.proposals import Proposals
 from daemon.cluster.core.replica import Randomness, Replica
+from daemon.cluster.core.status import status_of
 from daemon.cluster.messages import (
     Append,
     AppendAnswer,
@@ -465,54 +465,11 @@ class Core:
 
     # --- for people
 
-    def committed_entries(self, first: int, limit: int) -> list[LogEntry]:
-        """Committed entries from index `first` on, at most `limit`."""
-        first = max(first, 1)
-        return self.replica.log.entries(first, min(self.replica.commit, first + limit - 1))
-
     def status(self, now_ns: int) -> CoreStatus:
         """What the control socket shows; costs microseconds and changes nothing."""
-        replica = self.replica
-        return CoreStatus(
-            name=replica.name,
-            incarnation=replica.incarnation,
-            role=self.elections.role,
-            leader=replica.leader,
-            term=replica.term,
-            last_index=replica.log.last_index,
-            commit=replica.commit,
-            applied=replica.commit - len(replica.ready.committed),
-            quorate=self._is_quorate(now_ns),
-            lease_until_ns=replica.own_lease.until_ns,
-            outstanding_proposals=len(self.proposals),
-            peers=tuple(self._peer_status(name, now_ns) for name in self._by_rank()),
-        )
+        return status_of(self.replica, self.elections.role, self._is_quorate(now_ns), len(self.proposals), now_ns)
 
     def _is_quorate(self, now_ns: int) -> bool:
         if self.leader is not None:
             return self.leader.rounds.lead(now_ns)
         return self.replica.leader is not None and self.follower.is_quorate(now_ns)
-
-    def _by_rank(self) -> list[str]:
-        membership = self.replica.membership
-        names = sorted(membership.peers, key=lambda name: membership.peers[name].rank)
-        names.insert(membership.rank, membership.name)
-        return names
-
-    def _peer_status(self, name: str, now_ns: int) -> PeerStatus:
-        replica = self.replica
-        standing = replica.admissions.committed.get(name)
-        peer = replica.membership.peers.get(name)
-        incarnation = replica.incarnation if peer is None else peer.incarnation if peer.ever_heard else None
-        return PeerStatus(
-            name=name,
-            rank=replica.membership.rank if peer is None else peer.rank,
-            last_heard_ns=now_ns if peer is None else peer.heard_ns,
-            live=peer is None or replica.membership.live(peer, now_ns),
-            fresh=peer is None or peer.fresh,
-            incarnation=incarnation,
-            admitted=standing is not None and standing.admitted,
-            admitted_incarnation=None if standing is None else standing.incarnation,
-            epoch=0 if standing is None else standing.epoch,
-            enforced_epoch=replica.enforced_epoch if peer is None else peer.epoch,
-        )

@@ -1,0 +1,48 @@
+"""A core's status for people: who leads, who is heard, who takes part."""
+
+from __future__ import annotations
+
+from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
+from daemon.cluster.core.membership import Membership
+from daemon.cluster.core.replica import Replica
+
+
+def status_of(replica: Replica, role: Role, quorate: bool, outstanding: int, now_ns: int) -> CoreStatus:
+    return CoreStatus(
+        name=replica.name,
+        incarnation=replica.incarnation,
+        role=role,
+        leader=replica.leader,
+        term=replica.term,
+        last_index=replica.log.last_index,
+        commit=replica.commit,
+        applied=replica.commit - len(replica.ready.committed),
+        quorate=quorate,
+        lease_until_ns=replica.own_lease.until_ns,
+        outstanding_proposals=outstanding,
+        peers=tuple(_peer_status(replica, name, now_ns) for name in _by_rank(replica.membership)),
+    )
+
+
+def _by_rank(membership: Membership) -> list[str]:
+    names = sorted(membership.peers, key=lambda name: membership.peers[name].rank)
+    names.insert(membership.rank, membership.name)
+    return names
+
+
+def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
+    standing = replica.admissions.committed.get(name)
+    peer = replica.membership.peers.get(name)
+    incarnation = replica.incarnation if peer is None else peer.incarnation if peer.ever_heard else None
+    return PeerStatus(
+        name=name,
+        rank=replica.membership.rank if peer is None else peer.rank,
+        last_heard_ns=now_ns if peer is None else peer.heard_ns,
+        live=peer is None or replica.membership.live(peer, now_ns),
+        fresh=peer is None or peer.fresh,
+        incarnation=incarnation,
+        admitted=standing is not None and standing.admitted,
+        admitted_incarnation=None if standing is None else standing.incarnation,
+        epoch=0 if standing is None else standing.epoch,
+        enforced_epoch=replica.enforced_epoch if peer is None else peer.epoch,
+    )
