@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.failures import failcount, recorded
 from daemon.scheduler.followers import Followers
 from daemon.scheduler.graph import Graph, Op, Relation
 from daemon.scheduler.operations import recurring_of
@@ -13,6 +14,8 @@ from daemon.scheduler.reasons import reasons
 from daemon.scheduler.units import CloneUnit, Instance, Role
 from daemon.scheduler.view import Action, Plan, Recurring
 
+EXPIRY_GRAIN_MS = 1_000
+"""fail counts expire by whole seconds"""
 EXECUTED = frozenset({"start", "stop", "promote", "demote", "monitor", "fence"})
 
 
@@ -44,8 +47,22 @@ def answer(cluster: Cluster, graph: Graph, orderings: Orderings) -> Plan:
         tuple(_recurring(cluster)),
         tuple(reasons(cluster, graph)),
         followers.unready(),
+        _recheck_ms(cluster),
         tuple(dict.fromkeys(cluster.findings)),
     )
+
+
+def _recheck_ms(cluster: Cluster) -> int | None:
+    """When the next fail count that still counts will have expired."""
+    due = [
+        last + instance.failure_timeout_ms + EXPIRY_GRAIN_MS
+        for instance in cluster.instances()
+        if instance.failure_timeout_ms
+        for host in cluster.hosts
+        for count, last in (recorded(cluster, instance, host),)
+        if count and last and failcount(cluster, instance, host)
+    ]
+    return min(due, default=None)
 
 
 # ---- actions

@@ -147,6 +147,8 @@ class Plan:
     unready: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     """address → node that shall own slots → what is missing there before one may move to it: `address-up`, and
     instances that go with the address and do not run there yet"""
+    recheck_ms: int | None = None
+    """when (since 1970) time alone will change the plan, because failures expire; None: never"""
     findings: tuple[str, ...] = ()
     """what could not be planned and why, a sentence each"""
 

@@ -48,17 +48,14 @@ def worlds(draw: st.DrawFn) -> World:
         one = draw(st.integers(0, len(names) - 1))
         two = draw(st.integers(0, len(names) - 1))
         if one < two:
-            made_one: Order | Colocation = draw(
-                st.sampled_from(
-                    [
-                        order(names[one], names[two]),
-                        order(names[one], names[two], "Optional"),
-                        colocation(names[two], names[one]),
-                        colocation(names[two], names[one], "-INFINITY"),
-                        colocation(names[two], names[one], "50"),
-                    ]
-                )
-            )
+            choices: list[Order | Colocation] = [
+                order(names[one], names[two]),
+                order(names[one], names[two], "Optional"),
+                colocation(names[two], names[one]),
+                colocation(names[two], names[one], "-INFINITY"),
+                colocation(names[two], names[one], "50"),
+            ]
+            made_one = draw(st.sampled_from(choices))
             constraints[f"{type(made_one).__name__}-{one}-{two}"] = made_one
     world = World(made, tuple(constraints.values()), nodes=NODES)
     world.standby = set(draw(st.lists(st.sampled_from(NODES), max_size=1)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from daemon.model.configuration import INFINITY
+from daemon.scheduler import plan
 from tests.unit.scheduler.worlds import World, clone, colocation, order, primitive
 
 
@@ -71,3 +74,16 @@ def test_a_probe_that_finds_nothing_installed_keeps_the_resource_away() -> None:
     world.record("a1", "web", "monitor", 5)
     world.settle()
     assert world.places("web") == ["a2"]
+
+
+def test_failures_are_forgotten_after_their_time_and_the_plan_says_when() -> None:
+    world = World((primitive("web", migration_threshold="1", failure_timeout="60s"),))
+    world.settle()
+    world.failures["web", "a1"] = 1
+    failed = replace(world.view(), last_failure_ms={("web", "a1"): 1_000_000}, now_ms=1_010_000)
+    before = plan(failed)
+    assert before.placement["web"] == ("a2",)
+    assert before.recheck_ms == 1_061_000
+    after = plan(replace(failed, now_ms=before.recheck_ms))
+    assert after.placement["web"] == ("a1",)
+    assert after.recheck_ms is None

@@ -117,10 +117,10 @@ def test_a_move_that_is_taken_back_before_it_drained_costs_nothing() -> None:
     cluster = serving()
     before = cluster.holders()
     cluster.mute = {"a1"}
-    settings = {"constraints": together("webserver-clone", "VIP-clone")}
-    cluster.edit(VIP_CLONE, WEB_CLONE, standby=("a1",), **settings)
+    constraints = together("webserver-clone", "VIP-clone")
+    cluster.edit(VIP_CLONE, WEB_CLONE, standby=("a1",), constraints=constraints)
     cluster.settle()
-    cluster.edit(VIP_CLONE, WEB_CLONE, **settings)
+    cluster.edit(VIP_CLONE, WEB_CLONE, constraints=constraints)
     assert cluster.holders() == before
     assert all(slot.phase is Phase.OPEN for slot in cluster.state.slots["VIP"].values())
 
