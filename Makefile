@@ -7,9 +7,11 @@ LIBDIR  := /usr/lib/vipcast
 UNITDIR := /usr/lib/systemd/system
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: demo test test-one bench lint fmt sim lab-shell lab-down install clean setup root
+BPF     := datapath/bpf/slots.bpf.o
 
-setup: $(VENV)/.ready
+.PHONY: demo test test-one bench lint fmt sim lab-shell lab-down install clean setup root bpf bpf-if-possible
+
+setup: $(VENV)/.ready bpf-if-possible
 
 # The environment lives in this tree; two makes at once wait for each other.
 $(VENV)/.ready: pyproject.toml requirements/dev.txt
@@ -21,6 +23,18 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 	 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
 	 touch $@
 
+bpf: $(BPF) ## the program of the bpf engine; needs clang and libbpf-dev here, nothing on the hosts
+
+# One whole object or none, also for two makes at once.
+$(BPF): datapath/bpf/slots.bpf.c
+	clang -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
+	    -I/usr/include/$$(uname -m)-linux-gnu -c $< -o $@.$$$$ && mv $@.$$$$ $@ || { rm -f $@.$$$$; exit 1; }
+
+# Without clang there is no object, and `auto` takes another engine.
+bpf-if-possible:
+	@if command -v clang >/dev/null && test -e /usr/include/bpf/bpf_helpers.h; then \
+	    $(MAKE) --no-print-directory --silent bpf; fi
+
 root:
 	@test "$$(id -u)" = 0 || { echo "Network namespaces need root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
@@ -30,11 +44,12 @@ demo: root setup ## the nine steps on four lab hosts; KEEP=1 leaves them up
 
 test: root setup ## everything that .ci/run checks
 	@tests/lab/provision.sh test
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory bpf lint
 	$(BIN)/pytest
 
 test-one: root setup ## the tests whose name or file has T in it
 	@tests/lab/provision.sh test
+	@$(MAKE) --no-print-directory bpf
 	$(BIN)/pytest -k "$(T)"
 
 bench: root setup ## measurements, as ratios; RUNS=10
@@ -62,7 +77,7 @@ lab-shell: root setup ## a shell in a lab host: HOST=a1
 lab-down: root setup ## end the laboratories that KEEP=1 left
 	@$(BIN)/python -m tests.lab.down
 
-install: ## under DESTDIR: programs, agents and systemd units; nothing is started
+install: bpf-if-possible ## under DESTDIR: programs, agents and systemd units; nothing is started
 	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)/usr/bin $(DESTDIR)/usr/sbin $(DESTDIR)$(UNITDIR)
 	build=$$(mktemp -d) && trap 'rm -rf $$build' EXIT && $(PYTHON) -m venv $$build && \
 	 $$build/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-compile \
@@ -86,4 +101,5 @@ endef
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -f $(BPF)
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ set -eu
 demo="python3 python3-venv iproute2 iputils-arping iputils-ping tcpdump nftables apache2 resource-agents curl util-linux procps"
 case "${1:-}" in
     demo)  wanted="$demo" ;;
-    test)  wanted="$demo pacemaker-cli-utils pcs" ;;
+    test)  wanted="$demo pacemaker-cli-utils pcs clang libbpf-dev libbpf1" ;;
     bench) wanted="$demo" ;;
     *) echo "usage: $0 demo|test|bench" >&2; exit 2 ;;
 esac
