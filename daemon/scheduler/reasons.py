@@ -91,6 +91,7 @@ def _slots(cluster: Cluster, clone: CloneUnit) -> Iterator[Reason]:
         else "it has its share of slots"
         for name, host in cluster.hosts.items()
     }
+    others = {owner: {n: why for n, why in rejected.items() if n != owner} for owner in (None, *cluster.hosts)}
     for slot in range(clone.clone_max):
         owner = clone.slot_owners.get(slot)
         if owner is None:
@@ -101,10 +102,4 @@ def _slots(cluster: Cluster, clone: CloneUnit) -> Iterator[Reason]:
             summary = f"moves from {owners[slot]} to {owner}: the share of each host follows its weight"
         else:
             summary = f"is given to {owner}: the share of each host follows its weight"
-        yield Reason(
-            f"{clone.address}:{slot}",
-            owner,
-            summary,
-            scores,
-            {name: why for name, why in rejected.items() if name != owner},
-        )
+        yield Reason(f"{clone.address}:{slot}", owner, summary, scores, others[owner])

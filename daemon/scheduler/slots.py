@@ -12,6 +12,7 @@ returns, which costs a move of just the slots that it is due.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heapreplace
 from typing import TYPE_CHECKING
 
 from daemon.model.configuration import INFINITY
@@ -64,14 +65,20 @@ def spread(count: int, owners: Mapping[int, str], quota: Mapping[str, int]) -> d
         if owner is not None and room.get(owner, 0) > 0:
             plan[slot] = owner
             room[owner] -= 1
+    # a heap of the emptiest: most room first, then by name
+    waiting = [(-left, host) for host, left in room.items() if left > 0]
+    heapify(waiting)
     for slot in range(count):
         if slot in plan:
             continue
-        host = max(room, key=lambda h: (room[h], [-ord(c) for c in h]), default=None)
-        if host is None or room[host] <= 0:
+        if not waiting:
             break
+        left, host = waiting[0]
         plan[slot] = host
-        room[host] -= 1
+        if left == -1:
+            heappop(waiting)
+        else:
+            heapreplace(waiting, (left + 1, host))
     return dict(sorted(plan.items()))
 
 

@@ -5,7 +5,7 @@ Runs inside every entry, after the entry itself has changed configuration or sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 
 from daemon.scheduler.view import Plan
 from daemon.state.slots import Phase, Slot
@@ -14,36 +14,36 @@ Slots = dict[int, Slot]
 
 
 def settle_address(
-    slots: Slots, planned: Mapping[int, str], plan: Plan, address: str, may_hold: Callable[[str], bool], index: int
+    slots: Slots, planned: Mapping[int, str], plan: Plan, address: str, able: Collection[str], index: int
 ) -> Slots:
     """The slots of one address as the plan wants them now, as far as that may happen at once.
 
     A free slot is given out at once; a move begins only when its successor has everything that clients of the
-    address need.  `may_hold` says whether a node may be given slots at all.
+    address need.  `able` are the nodes that may be given slots at all.
     """
     unready = plan.unready.get(address, {})
     after: Slots = {}
     for number in sorted({*slots, *planned}):
         slot, target = slots.get(number), planned.get(number)
-        settled = _free(target, may_hold, index) if slot is None else _held(slot, target, unready, may_hold, index)
+        settled = _free(target, able, index) if slot is None else _held(slot, target, unready, able, index)
         if settled is not None:
             after[number] = settled
     return after
 
 
-def _free(target: str | None, may_hold: Callable[[str], bool], index: int) -> Slot | None:
-    return Slot(target, index) if target is not None and may_hold(target) else None
+def _free(target: str | None, able: Collection[str], index: int) -> Slot | None:
+    return Slot(target, index) if target is not None and target in able else None
 
 
-def _held(
-    slot: Slot, target: str | None, unready: Mapping[str, object], may_hold: Callable[[str], bool], index: int
-) -> Slot:
+def _held(slot: Slot, target: str | None, unready: Mapping[str, object], able: Collection[str], index: int) -> Slot:
     """A slot that somebody holds; SPLIT and CLOSING wait for reports whatever the plan says (rule 24)."""
-    able = target is None or (target not in unready and may_hold(target))
+    if slot.phase is Phase.OPEN and target == slot.holder:
+        return slot
+    possible = target is None or (target not in unready and target in able)
     if slot.phase is Phase.OPEN:
-        return slot.move(target, index) if target != slot.holder and able else slot
+        return slot.move(target, index) if possible else slot
     if slot.phase is Phase.DRAINING and target != slot.successor:
-        if target == slot.holder or not able:
+        if target == slot.holder or not possible:
             return slot.cancel(index)
         return slot.move(target, index)
     return slot

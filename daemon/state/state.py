@@ -283,9 +283,9 @@ class State:
 
     def _settle(self) -> None:
         driven = self.slot_driven()
-        self._retire(driven)
         for address in driven:
             self.slots.setdefault(address, {})
+        self._retire(driven)
         for _ in range(SETTLE_ROUNDS_MAX):
             self.plan = plan(self.view())
             if not self._follow(driven):
@@ -325,7 +325,7 @@ class State:
                 self.plan.slots.get(address, {}),
                 self.plan,
                 address,
-                lambda node, a=address: self._may_hold(a, node),  # type: ignore[misc]
+                [name for name in self.nodes if self._may_hold(address, name)],
                 self.index,
             )
             if settled != slots:
