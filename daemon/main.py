@@ -114,6 +114,9 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         loop.add_reader(responder.fileno(), lambda: addresses.answer(responder, boot_ns()))
 
     addresses = SharedAddresses(engine, watch, lambda r: loop.remove_reader(r.fileno()))
+    node: Node
+    host_events = HostEvents(addresses.concern, lambda event: node.disturbed(event))  # noqa: PLW0108 - it comes later
+    await host_events.start()  # before the core begins to count time: it loads a large library
     core = Core(
         name=name,
         members=members,
@@ -143,14 +146,10 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     if isinstance(engine, NeedsHelper):
         runner.serve("forwarder", engine.helper_argv())
     await runner.start()
-    host_events = HostEvents(addresses.concern, node.disturbed)
-    await host_events.start()
     watchdog = loop.create_task(notify.feed_watchdog())
     ended: asyncio.Future[int] = loop.create_future()
     ended_again: asyncio.Future[int] = loop.create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: _end(ended_again if ended.done() else ended, 0))
-    loop.set_exception_handler(lambda _, context: _broken(ended, context))
+    _end_when_told(loop, ended, ended_again)
     _be_on_time(configured.realtime.scheduling)
     realtime.quiet_collector()
     node.start(transport)
@@ -194,6 +193,13 @@ def _broken(ended: asyncio.Future[int], context: dict[str, object]) -> None:
         "internal error: %s", context.get("message"), exc_info=error if isinstance(error, Exception) else None
     )
     _end(ended, 1)
+
+
+def _end_when_told(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[int], again: asyncio.Future[int]) -> None:
+    """By a signal, by a second one, or by a bug."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: _end(again if ended.done() else ended, 0))
+    loop.set_exception_handler(lambda _, context: _broken(ended, context))
 
 
 def _end(ended: asyncio.Future[int], code: int) -> None:

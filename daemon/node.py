@@ -121,7 +121,7 @@ class Node:
 
     def disturbed(self, event: HostEvent) -> None:
         """Somebody has changed this host's links or addresses: look and mend once the burst is over."""
-        if self.stopping:
+        if self.stopping or self.transport is None:
             return
         if not self._disturbances:
             self._loop.call_later(DISTURBANCE_SETTLES_S, self._repair_now)
