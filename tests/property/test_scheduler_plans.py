@@ -12,7 +12,7 @@ from tests.unit.scheduler.worlds import World, clone, colocation, group, locatio
 
 NODES = ("a1", "a2", "a3")
 
-relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

@@ -21,8 +21,8 @@ from daemon.model.configuration import (
 from daemon.scheduler import plan
 from daemon.scheduler.view import Action, NodeView, OperationView, Plan, View
 
-LIMIT = 200
-"""actions after which a world has to be at rest"""
+LIMIT = 40
+"""rounds of all nodes' actions after which a world has to be at rest"""
 
 
 def attributes(owner: str, values: dict[str, str]) -> tuple[AttributeSet, ...]:
@@ -114,15 +114,16 @@ class World:
         return plan(self.view())
 
     def settle(self) -> Plan:
-        """Carry out actions, one at a time, until the plan has none left."""
+        """Let every node do what it may do, and plan again, until the plan has nothing left."""
         for _ in range(LIMIT):
             now = self.plan()
             ready = [action for node in self.nodes for action in now.runnable(node)]
             if not ready:
                 assert not now.actions, f"actions wait for each other: {now.actions}"
                 return now
-            self.do(ready[0])
-        raise AssertionError(f"no rest after {LIMIT} actions: {self.history[-20:]}")
+            for action in ready:
+                self.do(action)
+        raise AssertionError(f"no rest after {LIMIT} rounds: {self.history[-20:]}")
 
     def do(self, action: Action, exit_code: int | None = None) -> None:
         """An action ends well, or with the given exit code."""
