@@ -1,0 +1,126 @@
+"""A rehearsal: where everything is, what the transition would do, and where everything is afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from daemon.scheduler.answer import answer
+from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.planner import schedule
+from daemon.scheduler.transition import outcome
+from daemon.scheduler.units import CloneUnit, Role
+from daemon.scheduler.view import Action, Plan, View
+
+Placement = dict[str, tuple[str, ...]]
+"""instance (`vip:0` for a unique clone's) → the nodes on which it is"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """Before and after the one transition that would begin now, all of whose operations succeed."""
+
+    before: Placement
+    promoted_before: Placement
+    after: Placement
+    promoted_after: Placement
+    plan: Plan
+
+    def moves(self) -> tuple[str, ...]:
+        """Instances that the transition changes."""
+        return tuple(
+            name
+            for name in sorted(self.before.keys() | self.after.keys())
+            if self.before.get(name, ()) != self.after.get(name, ())
+            or self.promoted_before.get(name, ()) != self.promoted_after.get(name, ())
+        )
+
+
+def rehearse(view: View) -> Rehearsal:
+    run = schedule(view)
+    after, promoted_after = outcome(run.cluster, run.graph)
+    before, promoted_before = _now(run.cluster)
+    slots_before, slots_after = _slots(run.cluster)
+    return Rehearsal(
+        before=_sorted(before) | slots_before,
+        promoted_before=_sorted(promoted_before),
+        after=_sorted(after) | slots_after,
+        promoted_after=_sorted(promoted_after),
+        plan=answer(run.cluster, run.graph, run.orderings),
+    )
+
+
+def _now(cluster: Cluster) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    running: dict[str, list[str]] = {}
+    promoted: dict[str, list[str]] = {}
+    for instance in cluster.instances():
+        running.setdefault(instance.name, []).extend(instance.running_on)
+        if instance.role == Role.PROMOTED:
+            promoted.setdefault(instance.name, []).extend(instance.running_on)
+    return running, promoted
+
+
+def _slots(cluster: Cluster) -> tuple[Placement, Placement]:
+    """Slots of shared addresses: who holds them, and who shall own them."""
+    before: Placement = {}
+    after: Placement = {}
+    for unit in cluster.units:
+        if not isinstance(unit, CloneUnit) or unit.address is None:
+            continue
+        known = cluster.view.slots[unit.address]
+        holders = known.holders or known.owners
+        for slot in range(max([unit.clone_max, *(number + 1 for number in holders)])):
+            name = f"{unit.address}:{slot}"
+            before[name] = (holders[slot],) if slot in holders else ()
+            after[name] = (unit.slot_owners[slot],) if slot in unit.slot_owners else ()
+    return before, after
+
+
+def _sorted(placement: Mapping[str, Sequence[str]]) -> Placement:
+    return {name: tuple(sorted(set(nodes))) for name, nodes in sorted(placement.items())}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An action in its place: `waits_for` are the numbers of steps before it, from 1, none that follows from others."""
+
+    number: int
+    action: Action
+    waits_for: tuple[int, ...]
+
+
+def in_order(actions: Sequence[Action]) -> tuple[Step, ...]:
+    """The actions so that each comes after those that it waits for, else by key.
+
+    Names in `after` that are no actions are done already.  Actions that wait for each other in a circle, which no plan
+    has, would come last, by key.
+    """
+    known = {action.key: action for action in sorted(actions, key=lambda action: action.key)}
+    needs = {key: {name for name in action.after if name in known and name != key} for key, action in known.items()}
+    followers: dict[str, list[str]] = {key: [] for key in known}
+    for key, names in needs.items():
+        for name in names:
+            followers[name].append(key)
+    missing = {key: len(names) for key, names in needs.items()}
+    ordered: list[Action] = []
+    ready = [key for key in known if not missing[key]]
+    while missing:
+        ready = ready or list(missing)
+        for key in ready:
+            del missing[key]
+            ordered.append(known[key])
+        freed = [name for key in ready for name in followers[key] if name in missing]
+        for name in freed:
+            missing[name] -= 1
+        ready = sorted({name for name in freed if not missing[name]})
+    number = {action.key: place for place, action in enumerate(ordered, start=1)}
+    earlier: dict[int, int] = {}
+    steps = []
+    for place, action in enumerate(ordered, start=1):
+        direct = sorted(number[name] for name in needs[action.key] if number[name] < place)
+        implied = 0  # one bit for each step
+        for one in direct:
+            implied |= earlier[one]
+        earlier[place] = implied | sum(1 << one for one in direct if not implied >> one & 1)
+        steps.append(Step(place, action, tuple(one for one in direct if not implied >> one & 1)))
+    return tuple(steps)
