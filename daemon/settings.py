@@ -76,7 +76,8 @@ class TimerTable(_Table):
 
 
 class Datapath(_Table):
-    engine: Literal["auto", "nft", "raw"] = "auto"
+    engine: Literal["auto", "nft", "raw", "bpf"] = "auto"
+    """`auto` takes bpf where its compiled object is there and the kernel loads it, else nft, else raw"""
 
 
 class Paths(_Table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,7 +17,7 @@ from datapath.nft.readback import Reader
 
 log = logging.getLogger(__name__)
 
-SETTINGS = ("auto", "nft", "raw")
+SETTINGS = ("auto", "nft", "raw", "bpf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +29,33 @@ class Choice:
 
 
 def choose(setting: str, run_dir: Path) -> Choice:
-    """`auto` takes nft where the kernel has all that it needs, else raw, and says what is missing.
+    """`auto` takes bpf where its object is there and the kernel loads it, else nft, else raw, and says what is missing.
 
-    Where raw is chosen, rules that an nft engine has left are taken down: none of ours are in raw's way.
+    What another engine has left in the kernel is taken down: no two of ours judge the same packets.
     DatapathError for an unknown setting, and when an engine that is asked for by name cannot work here.
     """
     if setting not in SETTINGS:
         raise DatapathError(f"there is no engine {setting!r}; datapath is one of {', '.join(SETTINGS)}")
-    if setting == "raw":
-        return Choice(_raw(run_dir), "raw, as the settings say")
-    missing = missing_for_nft()
-    if missing is None:
-        return Choice(_nft(run_dir), "nft, as the settings say" if setting == "nft" else "nft: the kernel has it")
-    if setting == "nft":
-        raise DatapathError(f"the nft engine cannot work here: {missing}; load the module or set datapath to raw")
-    return Choice(_raw(run_dir), f"raw, because nft cannot work here: {missing}")
+    lacks: dict[str, str] = {}
+    for name, engine in _ENGINES.items():
+        if setting not in ("auto", name):
+            continue
+        missing = engine.missing()
+        if missing is None:
+            reason = f"{name}, as the settings say" if setting == name else f"{name}: the kernel has it"
+            without = "".join(f"; {other} cannot work here: {why}" for other, why in lacks.items())
+            return Choice(engine.make(run_dir), reason + without)
+        if setting == name:
+            raise DatapathError(f"the {name} engine cannot work here: {missing}; mend that or set datapath to auto")
+        lacks[name] = missing
+    raise AssertionError("the raw engine works everywhere")
+
+
+def missing_for_bpf() -> str | None:
+    """What the host lacks for the bpf engine, in words; None when it has everything."""
+    from datapath.bpf import presence  # noqa: PLC0415 - only what is in use is loaded
+
+    return presence.missing()
 
 
 def missing_for_nft() -> str | None:
@@ -91,9 +104,17 @@ def _features() -> list[tuple[str, list[Message]]]:
     ]
 
 
+def _bpf(run_dir: Path) -> Engine:
+    from datapath.bpf.engine import BpfEngine  # noqa: PLC0415 - only the engine in use is loaded
+
+    _take_down_nft()
+    return BpfEngine(run_dir)
+
+
 def _nft(run_dir: Path) -> Engine:
     from datapath.nft.engine import NftEngine  # noqa: PLC0415 - only the engine in use is loaded
 
+    _take_down_bpf(run_dir)
     return NftEngine(run_dir)
 
 
@@ -101,11 +122,22 @@ def _raw(run_dir: Path) -> Engine:
     from datapath.raw.engine import RawEngine  # noqa: PLC0415 - only the engine in use is loaded
 
     _take_down_nft()
+    _take_down_bpf(run_dir)
     return RawEngine(run_dir)
 
 
+def _take_down_bpf(run_dir: Path) -> None:
+    """A program that a former process has left would drop beside another engine what that one accepts."""
+    from datapath.bpf import presence  # noqa: PLC0415 - only what is in use is loaded
+
+    try:
+        presence.take_down(run_dir)
+    except DatapathError as problem:
+        log.warning("the program of the bpf engine may have been left: %s", problem)
+
+
 def _take_down_nft() -> None:
-    """Rules that a former process has left would accept beside the raw engine until their lease ends."""
+    """Rules that a former process has left would accept beside another engine until their lease ends."""
     try:
         netlink = Socket(NETLINK_NETFILTER)
     except DatapathError:
@@ -118,3 +150,17 @@ def _take_down_nft() -> None:
         log.warning("rules of the nft engine may have been left: %s", problem)
     finally:
         netlink.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    missing: Callable[[], str | None]
+    make: Callable[[Path], Engine]
+
+
+_ENGINES = {
+    "bpf": _Kind(missing_for_bpf, _bpf),
+    "nft": _Kind(missing_for_nft, _nft),
+    "raw": _Kind(lambda: None, _raw),
+}
+"""In the order in which `auto` takes them."""

@@ -29,10 +29,11 @@ class BpfEngine:
     """`datapath.engine.Engine` by a BPF program; what a method promises is written there."""
 
     name = "bpf"
+    place = "lo"
 
     def __init__(self, run_dir: Path) -> None:
         """`run_dir` keeps notes of what the host was like before (see datapath.host.setup)."""
-        self._host = Host(run_dir)
+        self._host = Host(run_dir, self.place)
         self._attachments: Attachments | None = None
         self._program: Program | None = None
         self._held: Held | None = None
@@ -72,6 +73,7 @@ class BpfEngine:
         wanted = {wish.address.ip: wish for wish in check(wishes)}
         held = self._held if self._held is not None else {wish.address.ip: wish for wish in self.state()}
         if self._held is not None and self._prepared == _addresses(wanted):
+            self._repair_filters(wanted)
             self._publish(wanted)
         else:
             self._change_with_host(held, wanted)
@@ -112,6 +114,11 @@ class BpfEngine:
             self._detach_all_but(before & _interfaces(held))
             raise
         self._detach_all_but(interfaces)
+
+    def detach(self) -> None:
+        """Take the program off every interface and out of the kernel; the host itself stays set up."""
+        self._detach_all_but(frozenset())
+        self._held = self._prepared = None
 
     def _fresh(self, wanted: Held) -> Program:
         program = Program.load(list(wanted.values()))
@@ -218,8 +225,7 @@ class BpfEngine:
         self._deadline_ns = 0
         if self._program is not None:
             self._program.tables.deadline_ns = 0
-        self._detach_all_but(frozenset())
-        self._held = self._prepared = None
+        self.detach()
         self._host.shrink([])
 
     @property

@@ -2,14 +2,317 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv6Address
+from pathlib import Path
+
 import pytest
 
 pytest.register_assert_rewrite("tests.netns.engine_contract")
 
-from tests.netns.engine_contract import EngineContract  # noqa: E402
+from datapath.engine import DatapathError, HashKind, SlotState, Wish  # noqa: E402
+from datapath.mac import shared_mac  # noqa: E402
+from tests.netns import actions, bpf_actions, nft_actions  # noqa: E402
+from tests.netns.engine_contract import (  # noqa: E402
+    ADDRESS,
+    LONG_LEASE_MS,
+    PATIENCE_S,
+    PORT,
+    SILENCE_S,
+    EngineContract,
+    all_slots,
+    fingerprint,
+    many_sources,
+    misjudged,
+    outcomes,
+    until,
+)
+from tests.netns.frames import shapes, shapes6  # noqa: E402
+from tests.netns.segment import VIP, Member, Segment  # noqa: E402
 
 pytestmark = pytest.mark.root
+
+OPEN = Wish(ADDRESS, all_slots(SlotState.OPEN))
+
+
+def traffic_control(host: Member) -> str:
+    """Everything on the hooks of tc, as an administrator sees it."""
+    return "\n".join(
+        (
+            host.run("tc", "qdisc", "show"),
+            host.run("tc", "filter", "show", "dev", "eth0", "ingress"),
+            host.run("tc", "filter", "show", "dev", "eth0", "egress"),
+        )
+    )
 
 
 class TestBpfEngine(EngineContract):
     maker = "datapath.bpf.engine:BpfEngine"
+
+    # the hash
+
+    @pytest.mark.parametrize("kind", list(HashKind))
+    def test_ipv6_goes_where_the_pure_hash_says(
+        self, segment: Segment, hosts: list[Member], kind: HashKind
+    ) -> None:
+        ip = IPv6Address("fd77::1")
+        address = replace(ADDRESS, ip=ip, prefixlen=64, mac=shared_mac(ip, 64), hash_kind=kind, slots=64)
+        wish = Wish(address, dict.fromkeys(range(1, 64, 2), SlotState.OPEN))
+        hosts[0].engine.call(actions.apply, [wish])
+        hosts[0].engine.call(actions.renew, LONG_LEASE_MS)
+        assert misjudged(segment, hosts[0], wish, shapes6(address)) == []
+
+    # others on the same host
+
+    def test_nothing_of_ours_is_left_on_the_hooks(self, hosts: list[Member]) -> None:
+        host = hosts[0]
+        before = traffic_control(host)
+        host.engine.call(actions.apply, [OPEN])
+        held = traffic_control(host)
+        assert "clsact" in held
+        assert "vipcast" in held
+        host.engine.call(actions.remove)
+        assert traffic_control(host) == before
+
+    def test_a_hook_that_somebody_else_made_stays(self, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+        try:
+            before = traffic_control(host)
+            host.engine.call(actions.apply, [OPEN])
+            host.engine.call(actions.remove)
+            assert traffic_control(host) == before
+        finally:
+            host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+
+    @pytest.mark.parametrize("preference", [1, 50_000])
+    def test_filters_of_others_live_beside_ours(
+        self, segment: Segment, hosts: list[Member], preference: int
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.service.call(bpf_actions.attach_foreign, preference)
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+        host.engine.call(actions.remove)
+        left = traffic_control(host)
+        assert "somebody" in left
+        assert "vipcast" not in left
+        host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            ("tc", "qdisc", "del", "dev", "eth0", "clsact"),
+            ("tc", "filter", "del", "dev", "eth0", "ingress"),
+        ],
+    )
+    def test_a_filter_that_somebody_removes_fails_closed_and_is_mended(
+        self, segment: Segment, hosts: list[Member], damage: tuple[str, ...]
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert host.engine.call(actions.repair) == []
+        host.run(*damage)
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+        changes = host.engine.call(actions.repair)
+        assert [(change.address, change.what) for change in changes] == [("VIP", "repaired")]
+        assert "eth0" in changes[0].detail
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+        assert host.engine.call(actions.repair) == []
+        host.engine.call(actions.remove)
+        assert "clsact" not in traffic_control(host)
+
+    def test_a_wish_that_meets_a_removed_filter_is_carried_out(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [Wish(ADDRESS)])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+        host.engine.call(actions.apply, [OPEN])
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    def test_maps_that_somebody_writes_into_are_mended(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.engine.call(bpf_actions.tamper_with_states)
+        assert host.engine.call(actions.state) == [Wish(ADDRESS)]
+        assert {change.what for change in host.engine.call(actions.repair)} == {"repaired"}
+        assert host.engine.call(actions.state) == [OPEN]
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    # size
+
+    def test_thousands_of_slots_come_in_one_step_and_keep_what_was_counted(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert outcomes(segment, many_sources(50), PATIENCE_S) == {"h1"}
+        counted = host.engine.call(actions.counters)
+        room = host.engine.call(bpf_actions.capacity)
+        many = Wish(
+            replace(ADDRESS, resource="many", ip=ADDRESS.ip + 1, slots=4096),
+            dict.fromkeys(range(4096), SlotState.OPEN),
+        )
+        segment.client.engine.send(actions.connect_all, many_sources(300), VIP, PORT, PATIENCE_S)
+        host.engine.call(actions.apply, [OPEN, many])
+        assert {attempt.outcome for attempt in segment.client.engine.receive()} == {"h1"}  # type: ignore[attr-defined]
+        assert host.engine.call(bpf_actions.capacity)[1] > room[1]
+        assert host.engine.call(actions.state) == [OPEN, many]
+        after = {(c.address, c.slot, c.verdict): c.packets for c in host.engine.call(actions.counters)}
+        for counter in counted:
+            assert after[counter.address, counter.slot, counter.verdict] > counter.packets
+        host.engine.call(actions.apply, [OPEN])
+        assert host.engine.call(actions.state) == [OPEN]
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    def test_hundreds_of_addresses_live_side_by_side(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        others = [
+            Wish(
+                replace(
+                    ADDRESS,
+                    resource=f"ip{n}",
+                    ip=ADDRESS.ip + n if n % 2 else IPv6Address(f"fd77::{n:x}"),
+                    prefixlen=16 if n % 2 else 64,
+                    seed=n,
+                ),
+                {0: SlotState.OPEN},
+            )
+            for n in range(1, 201)
+        ]
+        segment.client.engine.send(actions.connect_all, many_sources(200), VIP, PORT, PATIENCE_S)
+        changes = host.engine.call(actions.apply, [OPEN, *others])
+        assert {attempt.outcome for attempt in segment.client.engine.receive()} == {"h1"}  # type: ignore[attr-defined]
+        assert len([change for change in changes if change.what == "added"]) == 200
+        assert len(host.engine.call(actions.state)) == 201
+        host.engine.call(actions.apply, [OPEN])
+        assert host.engine.call(actions.state) == [OPEN]
+
+    def test_a_name_that_does_not_fit_is_refused_and_changes_nothing(self, hosts: list[Member]) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        before = fingerprint(host)
+        long_name = replace(ADDRESS, resource="x" * 500)
+        with pytest.raises(DatapathError, match="too long"):
+            host.engine.call(actions.apply, [Wish(long_name)])
+        assert host.engine.call(actions.state) == [OPEN]
+        assert fingerprint(host) == before
+
+    # counters
+
+    def test_counters_tell_what_became_of_each_packet(self, segment: Segment, hosts: list[Member]) -> None:
+        host = hosts[0]
+        address = replace(ADDRESS, hash_kind=HashKind.SOURCEIP_SOURCEPORT, slots=2)
+        by_name = {shape.name: shape for shape in shapes(address)}
+        datagrams = len(by_name["UDP"].packets)
+
+        def counted() -> int:
+            return sum(counter.packets for counter in host.engine.call(actions.counters))
+
+        host.engine.call(actions.apply, [Wish(address, {0: SlotState.OPEN})])
+        segment.client.service.call(actions.send_frames, by_name["UDP"].frames)
+        until(counted, datagrams)
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        segment.client.service.call(actions.send_frames, by_name["UDP"].frames)
+        segment.client.service.call(actions.send_frames, by_name["TCP of one byte"].frames[:1])
+        assert until(counted, 2 * datagrams + 1) == 2 * datagrams + 1
+        found = {(c.slot, c.verdict): c.packets for c in host.engine.call(actions.counters)}
+        assert found[0, "expired"] == found[0, "accepted"] > 0
+        assert found[1, "foreign"] == 2 * (datagrams - found[0, "accepted"])
+        assert found[None, "unparsable"] == 1
+        assert len(found) == 4
+
+    # restarts
+
+    def test_a_former_process_program_is_replaced_without_a_gap(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        deadline = host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+        counted = host.engine.call(actions.counters)
+        host.restart_engine()
+        segment.client.engine.send(actions.connect_all, many_sources(500), VIP, PORT, PATIENCE_S)
+        host.engine.call(actions.start_engine, self.maker, str(tmp_path / host.name))
+        assert host.engine.call(actions.state) == [OPEN]
+        # no renewal by the new process: the lease of the old one is carried over
+        host.engine.call(actions.apply, [OPEN])
+        assert {attempt.outcome for attempt in segment.client.engine.receive()} == {"h1"}  # type: ignore[attr-defined]
+        assert host.engine.call(bpf_actions.noted_deadline) == deadline
+        after = {(c.slot, c.verdict): c.packets for c in host.engine.call(actions.counters)}
+        assert all(after[c.slot, c.verdict] > c.packets for c in counted)
+        host.engine.call(actions.remove)
+        assert "clsact" not in traffic_control(host)
+
+    def test_a_new_process_starts_closed_for_what_is_not_wanted_any_more(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.restart_engine()
+        host.engine.call(actions.start_engine, self.maker, str(tmp_path / host.name))
+        host.engine.call(actions.apply, [])
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+        assert host.engine.call(actions.state) == []
+        assert "clsact" not in traffic_control(host)
+
+    # choosing
+
+    def test_auto_takes_bpf_and_disturbs_nothing(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        before = traffic_control(host)
+        segment.client.engine.send(actions.connect_all, many_sources(300), VIP, PORT, PATIENCE_S)
+        assert host.service.call(nft_actions.choose, "auto", str(tmp_path)) == ("bpf", "bpf: the kernel has it")
+        assert {attempt.outcome for attempt in segment.client.engine.receive()} == {"h1"}  # type: ignore[attr-defined]
+        assert traffic_control(host) == before
+
+    def test_without_the_compiled_program_auto_says_what_is_missing(
+        self, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.close)
+        host.restart_engine()
+        host.engine.call(bpf_actions.miss_object)
+        name, reason = host.engine.call(nft_actions.choose, "auto", str(tmp_path))
+        assert name == "nft"
+        assert "slots.bpf.o" in reason
+        with pytest.raises(DatapathError, match="make bpf"):
+            host.engine.call(nft_actions.choose, "bpf", str(tmp_path))
+        host.restart_engine()
+        host.engine.call(actions.start_engine, self.maker, str(tmp_path / host.name))
+
+    @pytest.mark.parametrize("other", ["nft", "raw"])
+    def test_choosing_another_engine_takes_the_program_down(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path, other: str
+    ) -> None:
+        host = hosts[0]
+        before = traffic_control(host)
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        name, _ = host.service.call(nft_actions.choose, other, str(tmp_path / host.name))
+        assert name == other
+        assert traffic_control(host) == before
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+
+    def test_choosing_bpf_takes_left_rules_down(self, hosts: list[Member], tmp_path: Path) -> None:
+        host = hosts[0]
+        host.service.call(actions.start_engine, "datapath.nft.engine:NftEngine", str(tmp_path / "nft"))
+        host.service.call(actions.apply, [OPEN])
+        assert "vipcast" in host.run("nft", "list", "ruleset")
+        name, _ = host.engine.call(nft_actions.choose, "bpf", str(tmp_path / "nft"))
+        assert name == "bpf"
+        assert "vipcast" not in host.run("nft", "list", "ruleset")
+        host.service.call(actions.remove)
+        host.service.call(actions.close)

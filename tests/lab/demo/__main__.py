@@ -20,7 +20,7 @@ from tests.lab.namespaces import status_of
 
 INTERRUPTED = 130
 Play = Callable[[Scenario], None]
-ENGINES = ("auto", "nft", "raw")
+ENGINES = ("auto", "nft", "raw", "bpf")
 NEXT = """\
 What to try next:
    make demo KEEP=1                    the same, and leaves the four hosts up for you

@@ -1,0 +1,67 @@
+"""Actions inside a namespace that only the bpf engine's tests need."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from datapath.bpf import program
+from datapath.bpf.attach import Attachments
+from datapath.bpf.engine import BpfEngine
+from datapath.bpf.program import Program
+from datapath.host.links import index_of
+from tests.netns import actions
+
+
+def _engine() -> BpfEngine:
+    engine = actions._engines[-1]
+    assert isinstance(engine, BpfEngine)
+    return engine
+
+
+def _program() -> Program:
+    found = _engine()._program
+    assert found is not None
+    return found
+
+
+def miss_object() -> None:
+    """This process finds no compiled program."""
+    program.OBJECT = Path("/nonexistent/slots.bpf.o")
+
+
+def attach_foreign(preference: int) -> int:
+    """Another program's filter: the same code with nothing in it, which lets everything pass; its id."""
+    foreign = Program.load()
+    tc = Attachments()
+    try:
+        tc._request(*_foreign_filter(preference, foreign.descriptor))
+    finally:
+        tc.close()
+    return foreign.id
+
+
+def _foreign_filter(preference: int, descriptor: int) -> tuple[int, int, bytes, str]:
+    from datapath.bpf import attach as door  # noqa: PLC0415
+
+    info = preference << 16 | socket.htons(3)
+    head = door._tcmsg.pack(socket.AF_UNSPEC, index_of("eth0"), 1, door._INGRESS, info)
+    options = {"fd": descriptor, "name": "somebody", "flags": 1}
+    return door._RTM_NEWTFILTER, 0x600, head + door._FILTER.pack({"kind": "bpf", "options": options}), "attach"
+
+
+def capacity() -> tuple[int, int]:
+    """(addresses, slots) that the tables have room for."""
+    has = _program().tables.capacity
+    return has.addresses, has.slots
+
+
+def noted_deadline() -> int:
+    """The lease as the kernel has it."""
+    return _program().tables.deadline_ns
+
+
+def tamper_with_states() -> None:
+    """Somebody with root's rights writes into our maps: every slot is closed."""
+    tables = _program().tables
+    tables._slots[:] = memoryview(bytes(8 * len(tables._slots))).cast("Q")
