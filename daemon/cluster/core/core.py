@@ -465,6 +465,11 @@ class Core:
 
     # --- for people
 
+    def committed_entries(self, first: int, limit: int) -> list[LogEntry]:
+        """Committed entries from index `first` on, at most `limit`."""
+        first = max(first, 1)
+        return self.replica.log.entries(first, min(self.replica.commit, first + limit - 1))
+
     def status(self, now_ns: int) -> CoreStatus:
         """What the control socket shows; costs microseconds and changes nothing."""
         return status_of(self.replica, self.elections.role, self._is_quorate(now_ns), len(self.proposals), now_ns)
