@@ -14,7 +14,7 @@ from daemon.control import statusdoc
 from daemon.control.backend import Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
 from daemon.control.schema import ConfigurationDocument, StatusDocument
 from daemon.node import Node, boot_ns
-from daemon.scheduler.view import Plan
+from daemon.scheduler.view import Plan, View
 from daemon.settings import Settings
 from daemon.state.commands import StateCommand
 from daemon.state.state import Outcome as Applied
@@ -84,6 +84,9 @@ class NodeBackend:
 
     def plan(self) -> Plan:
         return self.node.state.plan
+
+    def view(self) -> View:
+        return self.node.state.view()
 
     def log_first_index(self) -> int:
         return 1

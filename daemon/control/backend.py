@@ -13,7 +13,7 @@ from typing import Protocol
 from daemon.cluster.records import LogEntry
 from daemon.control.schema import ConfigurationDocument, StatusDocument
 from daemon.model.findings import Finding
-from daemon.scheduler.view import Plan
+from daemon.scheduler.view import Plan, View
 from daemon.state.commands import StateCommand
 
 
@@ -73,6 +73,9 @@ class Backend(Protocol):
 
     def plan(self) -> Plan:
         """The plan that is in force, for explanations."""
+
+    def view(self) -> View:
+        """The state as the scheduler sees it; what it holds is changed no more."""
 
     def log_first_index(self) -> int:
         """Index of the oldest entry that this node still keeps; 1 where nothing was compacted yet."""

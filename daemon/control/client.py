@@ -25,6 +25,7 @@ from daemon.control.schema import (
     LogDocument,
     Problem,
     StatusDocument,
+    ViewDocument,
     WhoDocument,
 )
 
@@ -97,6 +98,9 @@ class ControlClient:
     def explain(self, resource: str, node: str | None = None) -> ExplainDocument:
         query = {"resource": resource, "node": node}
         return _decode(ExplainDocument, self._exchange("GET", _with_query("/v1/explain", query)))
+
+    def view(self) -> ViewDocument:
+        return _decode(ViewDocument, self._exchange("GET", "/v1/view"))
 
     def openapi(self) -> bytes:
         return self._exchange("GET", "/v1/openapi.json")

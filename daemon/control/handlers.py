@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from daemon.control import explain as explanations
 from daemon.control import openapi as description
+from daemon.control import viewdoc
 from daemon.control import who as ownership
 from daemon.control.access import Peer
 from daemon.control.backend import Backend, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
@@ -221,6 +222,12 @@ async def get_explain(backend: Backend, asked: Asked) -> object:
         raise ApiError(404, "not-found", str(problem)) from problem
 
 
+async def get_view(backend: Backend, asked: Asked) -> object:
+    """A snapshot is taken at once; turning it into a document takes its time beside the loop."""
+    asked.refuse_unknown_words()
+    return await asyncio.to_thread(viewdoc.document, backend.view())
+
+
 async def get_openapi(backend: Backend, asked: Asked) -> object:
     asked.refuse_unknown_words()
     return description.openapi()
@@ -237,6 +244,7 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("GET", "/v1/who"): get_who,
     ("GET", "/v1/log"): get_log,
     ("GET", "/v1/explain"): get_explain,
+    ("GET", "/v1/view"): get_view,
     ("GET", "/v1/openapi.json"): get_openapi,
 }
 """Every route that does not stream."""

@@ -15,6 +15,7 @@ from daemon.control.schema import (
     ExplainDocument,
     LogDocument,
     StatusDocument,
+    ViewDocument,
     WhoDocument,
 )
 
@@ -123,6 +124,7 @@ ROUTES: tuple[Route, ...] = (
         ),
         problems=(404,),
     ),
+    Route("GET", "/v1/view", "All that the scheduler goes by: what-if is asked of it", Right.READ, ViewDocument),
     Route("GET", "/v1/events", "Changes as server-sent events", Right.READ, Event, streams=True, problems=(503,)),
     Route("GET", "/v1/openapi.json", "This description", Right.READ, None),
 )

@@ -29,7 +29,7 @@ from daemon.control.events import EventHub
 from daemon.control.narrate import narrate
 from daemon.control.schema import ConfigurationDocument, Event, StatusDocument
 from daemon.control.server import ControlServer
-from daemon.scheduler.view import Plan
+from daemon.scheduler.view import Plan, View
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
 from daemon.state.commands import Result, Slots, StateCommand
 from daemon.state.slots import Phase
@@ -194,6 +194,9 @@ class StateBackend:
 
     def plan(self) -> Plan:
         return self.state.plan
+
+    def view(self) -> View:
+        return self.state.view()
 
     def log_first_index(self) -> int:
         return 1
