@@ -78,6 +78,8 @@ class Executor:
         if wanted and not self._kernel_pending:
             self._kernel_pending = True
             effects.kernel = self.slots.attainable()
+        elif not self._kernel_pending and not self.slots.needs_kernel():
+            self.slots.note_generations(state)
         if not self.admitted(state):
             return effects
         self._offer_epoch(state, effects)

@@ -52,6 +52,8 @@ class SlotDuty:
     drain_timeout_ns: int
     want: Wanted = field(default_factory=dict)
     have: Wanted = field(default_factory=dict)
+    known: bool = False
+    """whether `have` is what the kernel holds: at first a former process's slots may still be there (rule 19)"""
     have_generation: dict[tuple[str, int], int] = field(default_factory=dict)
     latched: dict[tuple[str, int], int] = field(default_factory=dict)
     """(address, slot) → generation for which it was closed by us"""
@@ -81,7 +83,7 @@ class SlotDuty:
         return self.needs_kernel()
 
     def needs_kernel(self) -> bool:
-        return self.attainable() != self.have
+        return not self.known or self.attainable() != self.have
 
     def attainable(self) -> Wanted:
         """What is wanted; of what the kernel has refused, that which it still holds."""
@@ -127,8 +129,12 @@ class SlotDuty:
 
     def kernel_did(self, state: State, applied: Wanted, failures: Mapping[str, str]) -> None:
         """The engine acknowledged `applied`; addresses in `failures` were not applied, each with its reason."""
-        self.have = applied
+        self.have, self.known = applied, True
         self.failed |= {a: (self.want[a], reason) for a, reason in failures.items() if a in self.want}
+        self.note_generations(state)
+
+    def note_generations(self, state: State) -> None:
+        """The kernel holds what this state wants: another generation may ask for what was there already."""
         self.have_generation = {
             (address, number): slot.generation
             for address, slots in state.slots.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daemon.executor import Executor
 from daemon.executor.slots import Wanted
+from daemon.model.configuration import Configuration
 from daemon.state.commands import Leave, Slots
 from daemon.state.slots import Phase
 from datapath.engine import SlotState
@@ -263,3 +264,27 @@ def test_another_seed_closes_the_slots_first_too() -> None:
     cluster = serving()
     cluster.edit(shared(hash_seed="7"))
     assert {slot.phase for slot in cluster.state.slots["VIP"].values()} == {Phase.CLOSING}
+
+
+def test_a_new_process_tells_the_kernel_what_it_wants_even_if_that_is_nothing() -> None:
+    cluster = Cluster(Configuration())
+    reborn = Executor("a1", INCARNATION, 60_000)
+    effects = reborn.take(cluster.state, SECOND_NS)
+    assert effects.kernel == {}, "a former process may have left slots open, and a grant would revive them"
+    assert effects.enforced_epoch is None
+
+
+def test_a_drain_that_was_taken_back_and_begun_again_is_told_under_its_new_generation() -> None:
+    cluster, old, _, number = moving()
+    effects = old.executor.take(cluster.state, old.now_ns)
+    assert effects.kernel is not None
+    old.executor.kernel_did(cluster.state, effects.kernel, {})
+    cluster.lose("a4")
+    cluster.admit("a4", INCARNATION)
+    cluster.probed("VIP")
+    cluster.ready("a4")
+    assert cluster.state.slots["VIP"][number].phase is Phase.DRAINING
+    effects = old.executor.take(cluster.state, old.now_ns)
+    assert effects.kernel is None, "the kernel holds that already"
+    (report,) = [c for c in effects.proposals if isinstance(c, Slots) and c.what == "drained"]
+    assert report.generations == {number: cluster.state.slots["VIP"][number].generation}
