@@ -42,7 +42,28 @@ _WHO = (
     Option("--seed", "S", "without a daemon: start value of the hash, decimal or 0x…"),
     Option("--destport", "PORT", "the service's port, where the hash has it"),
 )
-_SIMULATE = (Option("--cib", "FILE", "a CIB file to plan for"),)
+_OF_A_CIB = (Option("--cib", "FILE", "of this CIB file with its status, not of the cluster"),)
+_SIMULATE = (
+    Option("--cib", "FILE", "plan for this CIB file with its status, not for the cluster"),
+    Option("--node-fail", "NODE", "what if the node failed", repeats=True),
+    Option("--node-up", "NODE", "what if the node came (back) online", repeats=True),
+    Option("--node-standby", "NODE", "what if the node were put in standby", repeats=True),
+    Option("--node-unstandby", "NODE", "what if it were taken out of standby", repeats=True),
+    Option(
+        "--op-fail",
+        "INSTANCE:OPERATION:NODE[:CODE]",
+        "what if the operation failed there, with this exit code (default 1)",
+        repeats=True,
+    ),
+    Option(
+        "--set",
+        "WHAT=VALUE",
+        "what if a cluster property (NAME), a resource's meta attribute (RESOURCE:NAME) or a node's attribute "
+        "(NODE:NAME) had this value",
+        repeats=True,
+    ),
+    Option("--dot", "", "print the transition as a graph for Graphviz"),
+)
 _LINES = Option("--lines", "N", "this many entries (default 50)", short="-n")
 _SINCE = Option("--since", "INDEX", "from this entry on")
 
@@ -411,8 +432,16 @@ _ROWS = (
         "Say why a resource is where it is",
         "explain:explain",
         (1, 2),
+        _OF_A_CIB,
     ),
-    _row("simulate", "", "Plan for a CIB file, offline", "simulate:simulate", _NOTHING, _SIMULATE),
+    _row(
+        "simulate",
+        "",
+        "Show what the cluster would do now, or after what the options suppose; nothing changes",
+        "simulate:simulate",
+        _NOTHING,
+        _SIMULATE,
+    ),
     _row("keygen", "[<file>]", "Make a cluster key (default /etc/vipcast/authkey)", "keygen:keygen", _PERHAPS),
     _row("help", "[<command>]...", "Show usage", "help:show", (0, ANY)),
 )

@@ -31,6 +31,8 @@ class Option:
     argument: str
     summary: str
     short: str = ""
+    repeats: bool = False
+    """may be given several times; `Invocation.given` has them all, in their order"""
 
     @property
     def spelling(self) -> str:
@@ -67,7 +69,7 @@ class Command:
 
     @property
     def synopsis(self) -> str:
-        options = " ".join(f"[{option.spelling}]" for option in self.options)
+        options = " ".join(f"[{option.spelling}]{'...' * option.repeats}" for option in self.options)
         return " ".join(part for part in ("vipcast", self.name, self.usage, options) if part)
 
 
@@ -78,6 +80,9 @@ class Invocation:
     command: Command | None
     arguments: tuple[str, ...]
     options: Mapping[str, str | None] = field(default_factory=dict)
+    """of one that was repeated, the last"""
+    given: tuple[tuple[str, str | None], ...] = ()
+    """every option as it was typed"""
 
 
 class Grammar:
@@ -92,6 +97,7 @@ class Grammar:
         """Understand a command line.  Raises UsageError."""
         words: list[str] = []
         options: dict[str, str | None] = {}
+        given: list[tuple[str, str | None]] = []
         rest = list(argv)
         while rest:
             word = rest.pop(0)
@@ -103,6 +109,7 @@ class Grammar:
                 continue
             option, value = self._option(word, words, rest)
             options[option.name] = value
+            given.append((option.name, value))
         command = self._command(words)
         if command is None:
             if not words:
@@ -112,7 +119,7 @@ class Grammar:
         arguments = tuple(words[len(command.words) :])
         if not {"--help", "--version"} & options.keys():
             self._check_count(command, arguments)
-        return Invocation(command, arguments, options)
+        return Invocation(command, arguments, options, tuple(given))
 
     def under(self, words: Sequence[str]) -> tuple[Command, ...]:
         """Commands that begin with these words, without second names, in the order of the table."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.scheduler.answer import answer
 from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.history import read_history
 from daemon.scheduler.planner import schedule
 from daemon.scheduler.transition import outcome
 from daemon.scheduler.units import CloneUnit, Role
+from daemon.scheduler.unpack import unpack
 from daemon.scheduler.view import Action, Plan, View
 
 Placement = dict[str, tuple[str, ...]]
@@ -36,44 +38,57 @@ class Rehearsal:
         )
 
 
-def rehearse(view: View) -> Rehearsal:
+def rehearse(view: View, present: View | None = None) -> Rehearsal:
+    """The transition that `view` asks for; `before` is taken from `present`, what was before anything was supposed."""
     run = schedule(view)
     after, promoted_after = outcome(run.cluster, run.graph)
-    before, promoted_before = _now(run.cluster)
-    slots_before, slots_after = _slots(run.cluster)
+    before, promoted_before = _current(view if present is None else present)
     return Rehearsal(
-        before=_sorted(before) | slots_before,
-        promoted_before=_sorted(promoted_before),
-        after=_sorted(after) | slots_after,
+        before=before,
+        promoted_before=promoted_before,
+        after=_sorted(after) | _slots_after(run.cluster),
         promoted_after=_sorted(promoted_after),
         plan=answer(run.cluster, run.graph, run.orderings),
     )
 
 
-def _now(cluster: Cluster) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+def _current(view: View) -> tuple[Placement, Placement]:
+    cluster = unpack(view)
+    read_history(cluster)
     running: dict[str, list[str]] = {}
     promoted: dict[str, list[str]] = {}
     for instance in cluster.instances():
         running.setdefault(instance.name, []).extend(instance.running_on)
         if instance.role == Role.PROMOTED:
             promoted.setdefault(instance.name, []).extend(instance.running_on)
-    return running, promoted
+    return _sorted(running) | _slots_before(cluster), _sorted(promoted)
 
 
-def _slots(cluster: Cluster) -> tuple[Placement, Placement]:
-    """Slots of shared addresses: who holds them, and who shall own them."""
-    before: Placement = {}
-    after: Placement = {}
-    for unit in cluster.units:
-        if not isinstance(unit, CloneUnit) or unit.address is None:
-            continue
-        known = cluster.view.slots[unit.address]
+def _slots_before(cluster: Cluster) -> Placement:
+    """Slots of shared addresses, and who may be serving them now."""
+    found: Placement = {}
+    for address, count in _addresses(cluster):
+        known = cluster.view.slots[address]
         holders = known.holders or known.owners
-        for slot in range(max([unit.clone_max, *(number + 1 for number in holders)])):
-            name = f"{unit.address}:{slot}"
-            before[name] = (holders[slot],) if slot in holders else ()
-            after[name] = (unit.slot_owners[slot],) if slot in unit.slot_owners else ()
-    return before, after
+        for slot in range(max([count, *(number + 1 for number in holders)])):
+            found[f"{address}:{slot}"] = (holders[slot],) if slot in holders else ()
+    return found
+
+
+def _slots_after(cluster: Cluster) -> Placement:
+    found: Placement = {}
+    for unit in cluster.units:
+        if isinstance(unit, CloneUnit) and unit.address is not None:
+            for slot in range(unit.clone_max):
+                found[f"{unit.address}:{slot}"] = (unit.slot_owners[slot],) if slot in unit.slot_owners else ()
+    return found
+
+
+def _addresses(cluster: Cluster) -> Iterator[tuple[str, int]]:
+    """Slot-driven addresses and how many slots they have."""
+    for unit in cluster.units:
+        if isinstance(unit, CloneUnit) and unit.address is not None:
+            yield unit.address, unit.clone_max
 
 
 def _sorted(placement: Mapping[str, Sequence[str]]) -> Placement:
