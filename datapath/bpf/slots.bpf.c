@@ -183,7 +183,7 @@ struct {
 	__type(value, struct count);
 } vip1_refused SEC(".maps");
 
-/* SYNs that were let in lately, for what leaves no socket: SYN cookies, and one that a full backlog dropped. */
+/* SYNs that opening slots let in lately: with SYN cookies there is no socket until the client answers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, SYNS_MAX);
@@ -519,12 +519,21 @@ static __always_inline void note_syn(const struct packet *p, __u32 index, __u64 
 	bpf_map_update_elem(&vip1_syns, &key, &syn, BPF_ANY);
 }
 
+/* Whether it comes directly after a SYN that we let in; the number tells it from a later use of the same ports. */
+static __always_inline bool follows_syn(const struct packet *p, __u32 index, __u64 now)
+{
+	struct syn_key key;
+	struct syn *syn;
+
+	name_syn(&key, p, index);
+	syn = bpf_map_lookup_elem(&vip1_syns, &key);
+	return syn && now - syn->when_ns < SYN_NS && p->sequence == syn->sequence + 1;
+}
+
 /* Whether a packet of a draining or opening slot is accepted: the table at the top of datapath/raw/judge.py. */
 static __always_inline bool belongs(struct __sk_buff *skb, const struct packet *p, __u32 state, __u32 index,
 				    __u64 now)
 {
-	struct syn_key key;
-	struct syn *syn;
 	int sk;
 
 	if (p->subject == NO_TCP)
@@ -533,25 +542,16 @@ static __always_inline bool belongs(struct __sk_buff *skb, const struct packet *
 		return state == DRAINING;
 	if (p->subject == UNTOLD)
 		return false;
-	if (begins(p) && state == OPENING)
+	if (begins(p) && state == OPENING) {
+		note_syn(p, index, now);
 		return true;
-	sk = socket_state(skb, p);
-	if (p->subject == QUOTED)
-		return sk && sk != TCP_LISTEN && sk != TCP_CLOSE;
-
-	name_syn(&key, p, index);
-	syn = bpf_map_lookup_elem(&vip1_syns, &key);
-	if (syn && now - syn->when_ns >= SYN_NS)
-		syn = NULL;
-	if (!begins(p)) {
-		if (sk && sk != TCP_LISTEN && sk != TCP_CLOSE)
-			return true;
-		return syn && p->sequence == syn->sequence + 1;
 	}
-	/* One that came before and has not become a connection; a client may also use its ports for a new one. */
-	if (sk == TCP_SYN_RECV || sk == TCP_NEW_SYN_RECV)
-		return !syn || p->sequence == syn->sequence;
-	return syn && p->sequence == syn->sequence && (!sk || sk == TCP_LISTEN || sk == TCP_CLOSE);
+	sk = socket_state(skb, p);
+	if (begins(p))
+		return sk == TCP_SYN_RECV || sk == TCP_NEW_SYN_RECV;
+	if (sk && sk != TCP_LISTEN && sk != TCP_CLOSE)
+		return true;
+	return state == OPENING && p->subject == SEGMENT && follows_syn(p, index, now);
 }
 
 static __always_inline void count_slot(const struct control *control, __u32 place, __u32 verdict, __u32 bytes)
@@ -643,8 +643,6 @@ static __always_inline int judge(struct __sk_buff *skb, const struct packet *p, 
 		count_slot(control, place, state == DRAINING ? WAS_DRAINING : WAS_OPENING, p->bytes);
 		return DROP;
 	}
-	if (begins(p))
-		note_syn(p, index, now);
 	if (skb->pkt_type != PACKET_HOST && bpf_skb_change_type(skb, PACKET_HOST))
 		return DROP;
 	count_slot(control, place, ACCEPTED, p->bytes);

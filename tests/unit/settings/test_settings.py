@@ -85,7 +85,7 @@ def test_all_unknown_keys_and_bad_values_are_named_at_once_with_line_and_remedy(
     assert refusals(written(text)) == [
         "FILE:9: link[0].port: Error: '5405' cannot be used: write a whole number, for example port = 5405",
         "FILE:11: timers.heartbeet_ms: Error: unknown key 'heartbeet_ms', did you mean 'heartbeat_ms'?",
-        "FILE:13: datapath.engine: Error: 'xdp' cannot be used: input should be 'auto', 'nft' or 'raw', "
+        "FILE:13: datapath.engine: Error: 'xdp' cannot be used: input should be 'auto', 'nft', 'raw' or 'bpf', "
         'for example engine = "auto"',
     ]
 
