@@ -56,10 +56,10 @@ class AgentName:
     def parse(cls, text: str) -> AgentName:
         """Raises AgentNameError."""
         standard, *rest = text.split(":")
-        if standard == "systemd":
-            raise AgentNameError(f"agent {text!r}: systemd units are not run by this version; use an ocf: agent")
         if standard != "ocf":
-            raise AgentNameError(f"agent {text!r}: standard {standard!r} is not known; write ocf:PROVIDER:TYPE")
+            raise AgentNameError(
+                f"agent {text!r}: standard {standard!r} is not known; write ocf:PROVIDER:TYPE or systemd:UNIT"
+            )
         # `ocf::heartbeat:apache` is how Pacemaker's tools print it.
         provider, type_ = [part for part in rest if part] if len([p for p in rest if p]) == 2 else ("", "")
         if not (_NAME.fullmatch(provider) and _NAME.fullmatch(type_)):

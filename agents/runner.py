@@ -18,12 +18,13 @@ import signal
 import socket
 import struct
 import sys
+import time
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import ocf, process
+from agents import ocf, process, systemd
 from agents.frames import FrameError, encode_frame, frames_to_runner
 from agents.ocf import Agent, AgentName, AgentNameError, ExitCode
 from agents.protocol import Cancel, Finished, FromRunner, Run, Serve, Served, ToRunner, Unserve
@@ -165,6 +166,10 @@ class Runner:
         connection.send(finished)
 
     async def _run(self, run: Run) -> Finished:
+        if not 0 < run.timeout_ms <= TIMEOUT_MS_MAX:
+            return _refused(run, ExitCode.NOT_CONFIGURED, "error", f"a timeout of {run.timeout_ms} ms is none")
+        if run.agent.startswith(f"{systemd.STANDARD}:"):
+            return await _run_unit(run)
         try:
             name = AgentName.parse(run.agent)
         except AgentNameError as error:
@@ -174,8 +179,6 @@ class Runner:
             return _refused(run, ExitCode.NOT_INSTALLED, "not-installed", ocf.not_found(name, self._roots))
         if (objection := ocf.bad_parameters(run.parameters, run.environment)) is not None:
             return _refused(run, ExitCode.NOT_CONFIGURED, "error", objection)
-        if not 0 < run.timeout_ms <= TIMEOUT_MS_MAX:
-            return _refused(run, ExitCode.NOT_CONFIGURED, "error", f"a timeout of {run.timeout_ms} ms is none")
         return await self._run_agent(run, agent)
 
     async def _run_agent(self, run: Run, agent: Agent) -> Finished:
@@ -209,6 +212,21 @@ class Runner:
     def _report(self, served: Served) -> None:
         for connection in self._connections:
             connection.send(served)
+
+
+async def _run_unit(run: Run) -> Finished:
+    began = time.monotonic()
+    outcome = await systemd.run(run.agent, run.operation, run.timeout_ms / 1000)
+    if outcome.reason:
+        log.log(logging.WARNING if outcome.exit_code else logging.INFO, "%s: %s", run.resource, outcome.reason)
+    return Finished(
+        id=run.id,
+        exit_code=int(outcome.exit_code),
+        status=outcome.status,
+        reason=outcome.reason,
+        output=outcome.output,
+        duration_ms=int((time.monotonic() - began) * 1000),
+    )
 
 
 def _finished(run: Run, ended: process.Ended) -> Finished:

@@ -35,9 +35,9 @@ def test_what_is_no_agents_name_is_refused(text: str) -> None:
         AgentName.parse(text)
 
 
-def test_a_systemd_unit_is_refused_by_name() -> None:
-    with pytest.raises(AgentNameError, match="systemd units are not run by this version"):
-        AgentName.parse("systemd:nginx")
+def test_another_standard_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(AgentNameError, match="write ocf:PROVIDER:TYPE or systemd:UNIT"):
+        AgentName.parse("lsb:nginx")
 
 
 @given(st.text(max_size=30))

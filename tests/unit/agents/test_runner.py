@@ -118,8 +118,9 @@ async def test_an_agent_that_is_not_there_is_not_installed_with_the_paths_search
     finished = await bench.run("missing")
     assert (finished.exit_code, finished.status) == (5, "not-installed")
     assert f"{bench.root}/resource.d/test/missing" in finished.reason
-    finished = await bench.run("systemd:nginx")
+    finished = await bench.run("systemd:vipcast-no-such-unit")
     assert (finished.exit_code, finished.status) == (5, "not-installed")
+    assert "this host" in finished.reason
 
 
 async def test_a_file_that_cannot_be_run_is_said_so(bench: Bench) -> None:
