@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from bench.report import Figure, Report, heading
 from tests.lab import Lab, Stream, Traffic, wait_until
@@ -19,6 +20,8 @@ PEER_NAMES = {
 INTERVAL_MS = 5
 CLIENTS = 4000
 BOUND_S = 30.0
+OUTLIER_MS = 2000.0
+OUTLIERS = Path("build/bench-outliers.log")
 
 
 def measure(report: Report, runs: int) -> None:
@@ -65,11 +68,21 @@ def one_gap_ms(lab: Lab, role: str) -> float:
 
         wait_until(again, BOUND_S, f"slot {slot} served by another host")
         gap = gap_of(traffic.halt())
+    if gap is not None and gap.ms > OUTLIER_MS:
+        keep_logs(lab, f"{role} {victim} killed at {killed_ns}, slot {slot}, gap {gap}")
     lab.boot(victim)
     lab.start_daemon(victim)
     await_status(lab, lambda status: status.online == everyone and served(status), f"{victim} back", on=witness)
     assert gap is not None
     return gap.ms
+
+
+def keep_logs(lab: Lab, what: str) -> None:
+    """A gap far beyond its goal is a fault to be found: keep what the daemons said."""
+    OUTLIERS.parent.mkdir(parents=True, exist_ok=True)
+    with OUTLIERS.open("a") as file:
+        file.write(f"=== {what}\n{lab.tail(300)}\n")
+    print(f"  outlier: {what}; logs in {OUTLIERS}", flush=True)
 
 
 def _slots(address: SharedAddress) -> dict[str, int]:
