@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon.catalogue import Catalogue
 from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.records import LogEntry
 from daemon.control import statusdoc
-from daemon.control.backend import Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
+from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
 from daemon.control.schema import ConfigurationDocument, StatusDocument
 from daemon.node import Node, boot_ns
 from daemon.scheduler.view import Plan, View
@@ -29,6 +30,7 @@ class NodeBackend:
 
     settings: Settings
     node: Node
+    catalogue: Catalogue
 
     def status(self) -> StatusDocument:
         return statusdoc.build(
@@ -81,6 +83,9 @@ class NodeBackend:
                 return False
             await asyncio.sleep(LEADER_LOOK_S)
         return True
+
+    async def agent(self, name: str) -> AgentAnswer:
+        return await self.catalogue.describe(name)
 
     def plan(self) -> Plan:
         return self.node.state.plan

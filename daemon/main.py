@@ -15,6 +15,7 @@ from agents.client import RunnerClient
 from daemon import notify, realtime, settings
 from daemon.addresses import SharedAddresses
 from daemon.backend import NodeBackend
+from daemon.catalogue import Catalogue
 from daemon.cluster.clock import boot_ns, kernel_boot_id
 from daemon.cluster.core.core import Core
 from daemon.cluster.store import Store, StoreError
@@ -140,7 +141,10 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     )
     transport = await Transport.open(configured, key, store.incarnation, members, node.received, boot_ns)
     control = ControlServer(
-        NodeBackend(configured, node), hub, configured.paths.control_socket, Access.of_this_host()
+        NodeBackend(configured, node, Catalogue(runner)),
+        hub,
+        configured.paths.control_socket,
+        Access.of_this_host(),
     )
     await control.start()
     if isinstance(engine, NeedsHelper):

@@ -131,6 +131,13 @@ _ROWS = (
         "resource:config",
         (0, ANY),
     ),
+    _row(
+        "resource describe",
+        "<standard:[provider:]type>",
+        "Show what an agent does, its options and the operations that it advises",
+        "resource:describe",
+        _ONE,
+    ),
     _row("resource agents", "[<filter>]", "List the OCF agents of this host", "resource:agents", _PERHAPS),
     _row(
         "resource show",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from daemon.cli import installed
+from daemon.cli import describing, installed
 from daemon.cli.call import OK, Call, CommandError
 from daemon.cli.editing import edit
 from daemon.cli.layout import configuration as layout
 from daemon.cli.status import show_resources
 from daemon.cli.words import Section, leading_plain, operations, pairs, sections
+from daemon.model.agents import resolve_agent
 from daemon.model.changes import removed_constraints
 from daemon.model.configuration import Configuration
 from daemon.model.edits import clones, resources
@@ -30,8 +31,8 @@ def create(call: Call) -> int:
     requests = _operations(call, asked)
     around = _around(call, name, asked)
     here = installed.agents(call.environment)
-    for finding in installed.check(agent, here, force=call.has("--force")):
-        call.out.note(str(finding))
+    document = describing.describe(call, str(resolve_agent(agent, here)))
+    describing.check_options(call, document, options)
 
     def change(configuration: Configuration) -> Configuration:
         return around(
@@ -42,6 +43,7 @@ def create(call: Call) -> int:
                 options=options,
                 operations=requests,
                 meta=resources.disabled_meta(meta) if call.has("--disabled") else meta,
+                advice=describing.advice(document),
                 installed=here,
                 force=call.has("--force"),
             )
@@ -89,12 +91,14 @@ def _into_group(call: Call, name: str) -> Step:
 def update(call: Call) -> int:
     """`resource update <id> [option=value]... [op …] [meta …]`"""
     asked = sections(call.arguments[1:], ("op", "meta"))
+    name = call.arguments[0]
     options, meta, requests = pairs(call, asked[0].words), _meta(call, asked), _operations(call, asked)
+    describing.check_change(call, call.configuration().find(name), options)
     return edit(
         call,
         lambda configuration: resources.update_resource(
             configuration,
-            resource=call.arguments[0],
+            resource=name,
             options=options,
             operations=requests,
             meta=meta,
@@ -203,6 +207,19 @@ def agents(call: Call) -> int:
     if not found:
         raise CommandError(f"no agent on this host has '{wanted}' in its name")
     call.out.lines(found)
+    return OK
+
+
+def describe(call: Call) -> int:
+    """`resource describe <agent>`"""
+    from daemon.cli.layout.agent import agent as lines  # noqa: PLC0415 - start-up time
+
+    name = str(resolve_agent(call.arguments[0], installed.agents(call.environment)))
+    document = describing.asked(call, name)
+    if call.out.json_wanted:
+        call.out.document(document)
+        return OK
+    call.out.lines(lines(document, describing.advised(document)))
     return OK
 
 

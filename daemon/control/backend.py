@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from daemon.cluster.records import LogEntry
-from daemon.control.schema import ConfigurationDocument, StatusDocument
+from daemon.control.schema import AgentDocument, ConfigurationDocument, StatusDocument
 from daemon.model.findings import Finding
 from daemon.scheduler.view import Plan, View
 from daemon.state.commands import StateCommand
@@ -59,6 +59,23 @@ class Unknown:
 Outcome = Committed | Conflict | Refused | NoQuorum | Unknown
 
 
+@dataclass(frozen=True, slots=True)
+class NoSuchAgent:
+    """The agent is not on this host, or does not describe itself."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentNotAsked:
+    """Nobody could ask the agent: nothing is known about it."""
+
+    sentence: str
+
+
+AgentAnswer = AgentDocument | NoSuchAgent | AgentNotAsked
+
+
 class Backend(Protocol):
     """The daemon, as the control server sees it."""
 
@@ -70,6 +87,9 @@ class Backend(Protocol):
 
     async def propose(self, command: StateCommand, timeout_ms: int) -> Outcome:
         """Bring `command` into the log and wait until this node has applied it, `timeout_ms` at most."""
+
+    async def agent(self, name: str) -> AgentAnswer:
+        """What a resource agent of this host says about itself; bounded in time."""
 
     def plan(self) -> Plan:
         """The plan that is in force, for explanations."""

@@ -17,6 +17,7 @@ import msgspec
 
 from daemon.control.schema import (
     Accepted,
+    AgentDocument,
     CleanupRequest,
     ConfigurationDocument,
     EditRequest,
@@ -98,6 +99,10 @@ class ControlClient:
     def explain(self, resource: str, node: str | None = None) -> ExplainDocument:
         query = {"resource": resource, "node": node}
         return _decode(ExplainDocument, self._exchange("GET", _with_query("/v1/explain", query)))
+
+    def agent(self, name: str) -> AgentDocument:
+        """Raises RefusalError: 404 when the agent is not there or does not describe itself, 503 when unasked."""
+        return _decode(AgentDocument, self._exchange("GET", _with_query("/v1/agent", {"agent": name})))
 
     def view(self) -> ViewDocument:
         return _decode(ViewDocument, self._exchange("GET", "/v1/view"))

@@ -16,7 +16,17 @@ from daemon.control import openapi as description
 from daemon.control import viewdoc
 from daemon.control import who as ownership
 from daemon.control.access import Peer
-from daemon.control.backend import Backend, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
+from daemon.control.backend import (
+    AgentNotAsked,
+    Backend,
+    Committed,
+    Conflict,
+    NoQuorum,
+    NoSuchAgent,
+    Outcome,
+    Refused,
+    Unknown,
+)
 from daemon.control.narrate import narrate
 from daemon.control.routes import BODY_BYTES_MAX, LOG_ENTRIES_MAX, Parameter, Route
 from daemon.control.schema import (
@@ -222,6 +232,17 @@ async def get_explain(backend: Backend, asked: Asked) -> object:
         raise ApiError(404, "not-found", str(problem)) from problem
 
 
+async def get_agent(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    answer = await backend.agent(asked.text("agent") or "")
+    match answer:
+        case NoSuchAgent(sentence=sentence):
+            raise ApiError(404, "not-found", sentence)
+        case AgentNotAsked(sentence=sentence):
+            raise ApiError(503, "unavailable", sentence)
+    return answer
+
+
 async def get_view(backend: Backend, asked: Asked) -> object:
     """A snapshot is taken at once; turning it into a document takes its time beside the loop."""
     asked.refuse_unknown_words()
@@ -244,6 +265,7 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("GET", "/v1/who"): get_who,
     ("GET", "/v1/log"): get_log,
     ("GET", "/v1/explain"): get_explain,
+    ("GET", "/v1/agent"): get_agent,
     ("GET", "/v1/view"): get_view,
     ("GET", "/v1/openapi.json"): get_openapi,
 }

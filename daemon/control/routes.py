@@ -8,6 +8,7 @@ from daemon.cluster import messages
 from daemon.control.access import Right
 from daemon.control.schema import (
     Accepted,
+    AgentDocument,
     CleanupRequest,
     ConfigurationDocument,
     EditRequest,
@@ -123,6 +124,15 @@ ROUTES: tuple[Route, ...] = (
             Parameter("node", "only what concerns this node"),
         ),
         problems=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/agent",
+        "What a resource agent of this host says about itself: its options and operations",
+        Right.READ,
+        AgentDocument,
+        parameters=(Parameter("agent", "its full name: `ocf:heartbeat:apache`", required=True),),
+        problems=(404, 503),
     ),
     Route("GET", "/v1/view", "All that the scheduler goes by: what-if is asked of it", Right.READ, ViewDocument),
     Route("GET", "/v1/events", "Changes as server-sent events", Right.READ, Event, streams=True, problems=(503,)),

@@ -23,11 +23,11 @@ from daemon.cluster.records import Admit, LogEntry, Lost, Request
 from daemon.cluster.timers import Timers
 from daemon.control import statusdoc
 from daemon.control.access import Access
-from daemon.control.backend import Committed, Conflict, NoQuorum, Outcome, Refused
+from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, NoSuchAgent, Outcome, Refused
 from daemon.control.client import ControlClient
 from daemon.control.events import EventHub
 from daemon.control.narrate import narrate
-from daemon.control.schema import ConfigurationDocument, Event, StatusDocument
+from daemon.control.schema import AgentDocument, ConfigurationDocument, Event, StatusDocument
 from daemon.control.server import ControlServer
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
@@ -35,6 +35,7 @@ from daemon.state.commands import Result, Slots, StateCommand
 from daemon.state.slots import Phase
 from daemon.state.state import Outcome as Applied
 from daemon.state.state import State
+from tests.unit.control.agentdocuments import AGENTS
 
 HOSTS = ("a1", "a2", "a3", "a4")
 STAMP_MS = 1_700_000_000_000
@@ -64,6 +65,7 @@ class StateBackend:
     state: State = field(init=False)
     entries: list[LogEntry] = field(default_factory=list)
     quorate: bool = True
+    agents: dict[str, AgentDocument] = field(default_factory=lambda: dict(AGENTS))
     failing: Exception | None = None
     """raised by `status`: a fault of the daemon"""
 
@@ -191,6 +193,10 @@ class StateBackend:
         if outcome.conflict:
             return Conflict(self.state.configuration_epoch)
         return Refused(outcome.sentence, outcome.findings)
+
+    async def agent(self, name: str) -> AgentAnswer:
+        await asyncio.sleep(0)
+        return self.agents.get(name, NoSuchAgent(f"agent '{name}' is not installed"))
 
     def plan(self) -> Plan:
         return self.state.plan
