@@ -7,17 +7,21 @@ One ordered writer to the kernel (LEASES.md, rule 15): everything here runs on t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 
 from agents.ipaddr2 import ParameterError, shared_address
 from daemon.executor.slots import Wanted
 from daemon.state.addresses import SlotDriven
-from datapath.engine import Address, Change, Counter, DatapathError, Engine, Wish
+from datapath.engine import Address, Change, Counter, DatapathError, Engine, NeedsHelper, Wish
 from datapath.host.events import Concern
 from datapath.responder import Responder
 
 log = logging.getLogger("vipcast.datapath")
+
+AILING_S = 2.0
+"""vipcast-runner starts a helper process again well within this"""
 
 Watch = Callable[[Responder], object]
 
@@ -31,6 +35,7 @@ class SharedAddresses:
         self._unwatch = unwatch
         self._responders: dict[str, Responder] = {}
         self._deadline_ns = 0
+        self._ailing_since: float | None = None
         self.serving: tuple[Wish, ...] = ()
 
     def hold(
@@ -51,10 +56,28 @@ class SharedAddresses:
                 failures[name] = str(error)
         changes = self.engine.apply(wishes)
         self.serving = tuple(wishes)
-        if self._deadline_ns:
-            self.engine.renew(self._deadline_ns)
-        self._respond(wishes)
+        self._follow_up(wishes)
         return {name: want for name, want in wanted.items() if name not in failures}, failures, changes
+
+    def _follow_up(self, wishes: list[Wish]) -> None:
+        """What comes after the engine has done its part, which stands whatever happens here; `repair` tries again."""
+        try:
+            if self._deadline_ns:
+                self.engine.renew(self._deadline_ns)
+            self._respond(wishes)
+        except DatapathError as error:
+            log.error("%s", error)
+
+    def ailment(self) -> str | None:
+        """Why packets are not moved, once that has lasted for AILING_S; None when all is well."""
+        found = self.engine.ailment() if self.serving and isinstance(self.engine, NeedsHelper) else None
+        if found is None:
+            self._ailing_since = None
+            return None
+        if self._ailing_since is None:
+            self._ailing_since = time.monotonic()
+            log.warning("%s", found)
+        return found if time.monotonic() - self._ailing_since >= AILING_S else None
 
     def _address(self, driven: SlotDriven) -> Address:
         return shared_address(driven.address, driven.parameters, driven.slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from daemon.cluster.core.effects import (
@@ -30,6 +31,7 @@ from datapath.host.events import AddressRemoved, HostEvent
 log = logging.getLogger("vipcast")
 
 NS_PER_MS = 1_000_000
+DISK_TOLD_EVERY_S = 60.0
 LATE_WORTH_TELLING_NS = 50 * NS_PER_MS
 
 
@@ -39,6 +41,7 @@ class Journal:
     def __init__(self, hub: EventHub, applied_index: Callable[[], int]) -> None:
         self._hub = hub
         self._applied_index = applied_index
+        self._disk_told_again_at = 0.0
 
     def event(self, event: CoreEvent) -> None:
         """Something that the cluster core has noticed."""
@@ -58,7 +61,7 @@ class Journal:
             case DeclaredLost(epoch=epoch):
                 self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
             case DiskRefused(reason=reason, retry_ns=retry_ns):
-                log.error("the log's disk refuses: %s; tried again in %d ms", reason, retry_ns // NS_PER_MS)
+                self._disk_refused(reason, retry_ns)
             case WasLate(late_ns=late_ns):
                 if late_ns >= LATE_WORTH_TELLING_NS:
                     log.warning("this process was not scheduled for %d ms", late_ns // NS_PER_MS)
@@ -66,6 +69,13 @@ class Journal:
                 log.debug("%s from %s is not taken: %s", what, sender, reason)
             case ProposalCommitted():
                 pass
+
+    def _disk_refused(self, reason: str, retry_ns: int) -> None:
+        """Once a minute: it is tried again twice a second."""
+        now = time.monotonic()
+        if now >= self._disk_told_again_at:
+            self._disk_told_again_at = now + DISK_TOLD_EVERY_S
+            log.error("the log cannot be written: %s; tried again every %d ms", reason, retry_ns // NS_PER_MS)
 
     def applied(self, entry: LogEntry, outcome: Outcome) -> None:
         """An entry of the replicated log has been applied here."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,13 +30,15 @@ from daemon.executor import Executor, Finish, RunOperation
 from daemon.executor.slots import Wanted
 from daemon.journal import Journal
 from daemon.operations import Operations
-from daemon.state.commands import Leave, StateCommand
+from daemon.state.commands import Leave, StateCommand, Tick
 from daemon.state.state import Outcome, State
 from datapath.engine import DatapathError
 from datapath.host.events import HostEvent
 
 log = logging.getLogger("vipcast.node")
 
+TICK_AGAIN_NS = 5_000_000_000
+APPLY_SLICE_NS = 10_000_000
 ROUNDS_MAX = 64
 """a pump that goes on for longer has found two parts that feed each other: a bug, and better loud than hung"""
 REPAIR_EVERY_NS = 500_000_000
@@ -88,6 +91,9 @@ class Node:
         self._repair_due_ns = 0
         self._disturbances: list[HostEvent] = []
         """what happened to this host's links and addresses since the last repair"""
+        self._backlog: deque[LogEntry] = deque()
+        """committed, and not applied yet"""
+        self._tick_due_ns = 0
         self._pumping = False
         self.stopping = False
 
@@ -115,7 +121,6 @@ class Node:
         if error is None:
             self.core.persisted(receipt, boot_ns())
         else:
-            log.error("the log cannot be written: %s", error)
             self.core.persist_failed(receipt, str(error), boot_ns())
         self.pump()
 
@@ -177,9 +182,22 @@ class Node:
             self.store.submit(ready.persist, self._stored)
         for event in ready.events:
             self.journal.event(event)
-        for entry in ready.committed:
-            self._apply(entry)
-        return bool(ready.sends or ready.committed or ready.persist)
+        self._backlog.extend(ready.committed)
+        return self._apply_some() or bool(ready.sends or ready.persist)
+
+    def _apply_some(self) -> bool:
+        """Apply what is committed, but no longer than a heartbeat can wait: a long log comes at once after a start."""
+        if not self._backlog:
+            return False
+        end_ns = boot_ns() + APPLY_SLICE_NS
+        while self._backlog:
+            self._apply(self._backlog.popleft())
+            if boot_ns() >= end_ns:
+                break
+        if self._backlog:
+            self._loop.call_soon(self.pump)
+            return False
+        return True
 
     def _apply(self, entry: LogEntry) -> None:
         outcome = self.state.apply(entry)
@@ -197,12 +215,15 @@ class Node:
                 proposal.done(entry.index, outcome)
 
     def _execute(self) -> bool:
-        """The executor's effects."""
+        """The executor's effects; none while the state is on its way."""
+        if self._backlog:
+            return False
         now_ns = boot_ns()
         if now_ns >= self._repair_due_ns:
             self._repair_due_ns = now_ns + REPAIR_EVERY_NS
             self.executor.slots.retry()
             self._repair()
+            self._propose_tick(now_ns)
         effects = self.executor.take(self.state, now_ns)
         busy = False
         if effects.kernel is not None:
@@ -226,8 +247,19 @@ class Node:
                 break
         return busy
 
+    def _propose_tick(self, now_ns: int) -> None:
+        """The leader lets the state know that time has passed, where the plan waits for that (failure-timeout)."""
+        recheck_ms = self.state.plan.recheck_ms
+        if recheck_ms is None or recheck_ms <= self.state.now_ms or now_ns < self._tick_due_ns:
+            return
+        wall_ms = time.time_ns() // 1_000_000
+        if wall_ms >= recheck_ms and self.core.leader is not None:
+            self._tick_due_ns = now_ns + TICK_AGAIN_NS
+            self.propose(Tick())
+
     def _repair(self) -> None:
         disturbances, self._disturbances = self._disturbances, []
+        self.executor.slots.ailment = self.addresses.ailment()
         changes = self.addresses.repair()
         self.journal.disturbed(disturbances, changes)
         for change in changes:

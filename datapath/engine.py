@@ -103,6 +103,9 @@ class NeedsHelper(Protocol):
 
     def helper_argv(self) -> list[str]: ...
 
+    def ailment(self) -> str | None:
+        """Why packets are not moved although the engine has done its part; None when the helper is well."""
+
 
 class Engine(Protocol):
     """Three engines, one behaviour; tests/netns runs the same tests over each."""

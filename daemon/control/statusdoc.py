@@ -73,7 +73,7 @@ def build(
         nodes=tuple(_nodes(cluster, core, now_ns)),
         resources=resourcetree.resources(cluster, running.values(), _complete(state, slots)),
         addresses=tuple(_addresses(state, slots, serving)),
-        failed_actions=tuple(failed_actions(view)),
+        failed_actions=(*failed_actions(view), *_refused_addresses(state)),
         pending_actions=tuple(
             PendingAction(action.instance, action.operation, action.node, action.key in running)
             for action in state.plan.actions
@@ -101,6 +101,22 @@ def failed_actions(view: View) -> Iterator[FailedAction]:
             reason=result.reason,
             stamp_ms=result.stamp_ms,
             fail_count=view.failures.get((result.instance, result.node), 0),
+        )
+
+
+def _refused_addresses(state: State) -> Iterator[FailedAction]:
+    """Shared addresses that a host could not serve, with what its kernel or its settings said."""
+    for (address, node), reason in sorted(state.refusals.items()):
+        yield FailedAction(
+            instance=address,
+            operation="start",
+            interval_ms=0,
+            node=node,
+            exit_code=1,
+            status="done",
+            reason=reason,
+            stamp_ms=state.results.last_failure_ms.get((address, node), 0),
+            fail_count=state.failures.get((address, node), 0),
         )
 
 

@@ -56,6 +56,8 @@ class Executor:
         self._was_admitted = False
         self._alone_from_ns = 0
         """a new process is not on its own before this: its first lease is on its way"""
+        self._mine: list[str] = []
+        """instances that were to run here when this node was last admitted"""
         self._kernel_pending = False
         self._kernel_retry_ns = 0
         self._enforced: int | None = None
@@ -81,29 +83,36 @@ class Executor:
         elif not self._kernel_pending and not self.slots.needs_kernel():
             self.slots.note_generations(state)
         if not self.admitted(state):
+            effects.operations = self._abandon(state, now_ns)
             return effects
+        self._mine = [instance for instance, nodes in state.plan.placement.items() if self.node in nodes]
         self._offer_epoch(state, effects)
         self._watch_flows(state, effects, now_ns)
         if now_ns < self.lease_until_ns:
             self.operations.follow(state.plan, now_ns)
             effects.operations = self.operations.begin(state.plan, now_ns)
         else:
-            effects.operations = self.operations.abandon(self._left_alone(state, now_ns))
+            effects.operations = self._abandon(state, now_ns)
         reports: list[StateCommand] = [*self.slots.reports(state), *self.operations.told.values()]
         for command in reports:
             if self._mark(command):
                 effects.proposals.append(command)
         return effects
 
+    def _abandon(self, state: State, now_ns: int) -> list[RunOperation]:
+        if now_ns < self.lease_until_ns:
+            return []
+        return self.operations.abandon(self._left_alone(state, now_ns))
+
     def _left_alone(self, state: State, now_ns: int) -> list[str]:
         """Without a lease (no-quorum-policy=stop): plain addresses go at once, the rest after STOP_AFTER_NS.
 
-        Slots need nothing: the kernel itself has closed them.
+        A node that was declared lost and hears of it does the same with what it last was to run.  Slots need
+        nothing: the kernel itself has closed them.
         """
         if now_ns < self._alone_from_ns:
             return []
-        mine = [instance for instance, nodes in state.plan.placement.items() if self.node in nodes]
-        others = [i for i in mine if i.rpartition(":")[0] not in state.slots and i not in state.slots]
+        others = [i for i in self._mine if i.rpartition(":")[0] not in state.slots and i not in state.slots]
         if now_ns - self.lease_until_ns >= STOP_AFTER_NS:
             return others
         return [i for i in others if is_address(state.configuration, i)]
@@ -115,9 +124,9 @@ class Executor:
         """
         if self.operations.running:
             return False
-        if not self.admitted(state):
+        if not self._was_admitted:
             return True
-        if now_ns < self.lease_until_ns:
+        if self.admitted(state) and now_ns < self.lease_until_ns:
             held = any(
                 self.node in (s.holder, s.successor) for slots in state.slots.values() for s in slots.values()
             )
@@ -151,9 +160,11 @@ class Executor:
         self.slots.kernel_did(state, applied, failures)
 
     def kernel_refused(self, now_ns: int) -> None:
-        """The engine took nothing: the kernel holds what it held.  Tried again after a while."""
+        """The engine took nothing, or broke off.  Tried again after a while."""
         self._kernel_pending = False
         self._kernel_retry_ns = now_ns + KERNEL_RETRY_NS
+        # What it holds is not certain any more, so no epoch may be offered before it has taken something again.
+        self.slots.known = False
 
     def flows_left(self, state: State, address: str, number: int, flows: int, now_ns: int) -> None:
         self.slots.flows_left(state, address, number, flows, now_ns)
@@ -174,13 +185,15 @@ class Executor:
     def deadline_ns(self, state: State, now_ns: int) -> int | None:
         """When `take` wants to be called although nothing changed."""
         candidates = []
-        if self.admitted(state) and now_ns < self.lease_until_ns + STOP_AFTER_NS:
-            after = self.lease_until_ns if now_ns < self.lease_until_ns else self.lease_until_ns + STOP_AFTER_NS
-            candidates.append(after)
-        if (due := self.operations.next_due_ns()) is not None:
-            candidates.append(due)
-        if self.admitted(state) and self.slots.watch_flows(state):
-            candidates.append(self._flows_due_ns)
+        if self._was_admitted:
+            on_its_own_ns = max(self.lease_until_ns + STOP_AFTER_NS, self._alone_from_ns)
+            candidates += [due for due in (self.lease_until_ns, on_its_own_ns) if due > now_ns]
+        if self.admitted(state):
+            due = self.operations.next_due_ns()
+            if due is not None and now_ns < self.lease_until_ns:
+                candidates.append(due)
+            if self.slots.watch_flows(state):
+                candidates.append(self._flows_due_ns)
         return min(candidates, default=None)
 
 

@@ -61,6 +61,9 @@ class SlotDuty:
     failed: dict[str, tuple[AddressWant, str]] = field(default_factory=dict)
     """address → what the kernel could not be made to hold, and why; not tried again until either changes"""
 
+    ailment: str | None = None
+    """why packets are not moved although the kernel holds what it should (an engine's helper process is gone)"""
+
     def update(self, state: State, now_ns: int) -> bool:
         """Recompute what is wanted; True where the kernel has to be told."""
         want: Wanted = {}
@@ -161,10 +164,17 @@ class SlotDuty:
         ]
         commands += [
             Slots(self.node, self.incarnation, address, "failed", {}, reason)
-            for address, (_, reason) in self.failed.items()
-            if address in state.slots
+            for address, reason in self._failures().items()
+            if address in state.slots and (address, self.node) not in state.failures
         ]
         return commands
+
+    def _failures(self) -> dict[str, str]:
+        """Addresses that are not served here as they should be, each with the reason; told until the state knows."""
+        failures = {address: reason for address, (_, reason) in self.failed.items()}
+        if self.ailment is not None:
+            failures |= dict.fromkeys(self.have, self.ailment)
+        return failures
 
     def _report_of(self, address: str, number: int, slot: Slot, kernel: SlotState) -> str | None:
         if slot.phase is Phase.OPEN and not slot.opened and kernel is SlotState.OPEN:

@@ -17,7 +17,7 @@ import msgspec
 from pydantic import ValidationError
 
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
-from daemon.model.configuration import Configuration
+from daemon.model.configuration import INFINITY, Configuration
 from daemon.model.findings import Finding, error, errors_of
 from daemon.model.validation import validate
 from daemon.scheduler.planner import plan
@@ -88,6 +88,8 @@ class State:
     in_force: dict[str, SlotDriven] = field(default_factory=dict)
     """address → what its slots meant when they were given out: what kernels must go by until the last one is closed,
     though the configuration may say something else by now"""
+    refusals: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(address, node) → why it cannot be served there, for as long as the failure counts"""
     _tickets: Tickets = field(default_factory=Tickets)
 
     def __post_init__(self) -> None:
@@ -248,8 +250,12 @@ class State:
         return Outcome(False, f"'{report.what}' is nothing that slots do")
 
     def _slots_failed(self, report: commands.Slots) -> Outcome:
-        """The kernel refused: a failure of the address there.  Holders stay what they are until closed or lost."""
-        self.results.fail(report.address, report.node, self.now_ms)
+        """It cannot be served there, which like a failed start keeps it away until a cleanup (start-failure-is-fatal).
+
+        Holders stay what they are until closed or lost.
+        """
+        self.results.fail(report.address, report.node, self.now_ms, INFINITY)
+        self.refusals[report.address, report.node] = report.reason
         self.ready.get(report.address, set()).discard(report.node)
         return Outcome(True, f"{report.address} failed on {report.node}: {report.reason}")
 
@@ -282,6 +288,7 @@ class State:
     # ---- settling
 
     def _settle(self) -> None:
+        self.refusals = {key: reason for key, reason in self.refusals.items() if key in self.results.failures}
         driven = self.slot_driven()
         for address in driven:
             self.slots.setdefault(address, {})

@@ -137,9 +137,6 @@ class RawEngine:
         for change in self._host.grow([address_of(row) for row in rows]):
             changes.append(Change(change.address, "repaired", change.slots, change.detail))
         self._bell.make()
-        ailment = self.ailment()
-        if ailment is not None:
-            changes.append(Change("", "ailing", detail=ailment))
         return changes
 
     def remove(self) -> None:

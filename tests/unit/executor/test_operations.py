@@ -158,3 +158,30 @@ def test_a_node_without_a_lease_has_left_once_it_has_stopped_everything_on_its_o
     (stop,) = host.operations()
     host.executor.finished(stop, OK, host.now_ns)
     assert host.executor.has_left(cluster.state, host.now_ns)
+
+
+def test_a_node_that_was_declared_lost_and_hears_of_it_stops_what_it_ran() -> None:
+    cluster = Cluster(webserver())
+    host = placed(cluster)
+    (start,) = host.operations()
+    host.end(start, OK)
+    host.executor.lease(host.now_ns + SECOND_NS)
+    host.operations()
+    cluster.lose(host.node)
+    assert host.operations() == []
+    host.now_ns += 4 * SECOND_NS
+    (stop,) = host.operations()
+    assert (stop.instance, stop.operation) == ("web", "stop")
+
+
+def test_a_node_that_is_not_admitted_waits_for_no_monitor() -> None:
+    cluster = Cluster(webserver())
+    host = placed(cluster)
+    (start,) = host.operations()
+    host.end(start, OK)
+    host.operations()
+    cluster.lose(host.node)
+    host.now_ns += 3600 * SECOND_NS
+    host.operations()
+    due_ns = host.executor.deadline_ns(cluster.state, host.now_ns)
+    assert due_ns is None or due_ns > host.now_ns

@@ -288,3 +288,45 @@ def test_a_drain_that_was_taken_back_and_begun_again_is_told_under_its_new_gener
     assert effects.kernel is None, "the kernel holds that already"
     (report,) = [c for c in effects.proposals if isinstance(c, Slots) and c.what == "drained"]
     assert report.generations == {number: cluster.state.slots["VIP"][number].generation}
+
+
+def test_an_address_that_cannot_be_served_here_is_told_once_however_often_it_is_tried() -> None:
+    cluster = serving()
+    host = Host(cluster, "a1")
+    before = cluster.state.index
+    for _ in range(50):
+        host.executor.slots.retry()
+        effects = host.executor.take(cluster.state, host.now_ns)
+        if effects.kernel is not None:
+            host.executor.kernel_did(cluster.state, {}, {"VIP": "no interface eth9"})
+        for command in effects.proposals:
+            cluster.request(command, "a1")
+            host.executor.proposal_ended(command)
+    assert cluster.state.index - before <= 2
+
+
+def test_a_forwarder_that_is_gone_makes_the_addresses_fail_here() -> None:
+    cluster = serving()
+    host = Host(cluster, "a1")
+    host.step()
+    host.executor.slots.ailment = "no forwarder is running"
+    (report,) = [c for c in host.step() if c.what == "failed"]
+    assert report.reason == "no forwarder is running"
+    assert "a1" not in cluster.state.plan.slots["VIP"].values()
+
+
+def test_no_epoch_is_offered_on_a_kernel_that_broke_off() -> None:
+    cluster = serving()
+    host = Host(cluster, "a1")
+    host.step()
+    offered = list(host.epochs)
+    cluster.lose("a4")
+    effects = host.executor.take(cluster.state, host.now_ns)
+    assert effects.kernel is not None
+    host.executor.kernel_refused(host.now_ns)
+    cluster.lose("a1")
+    cluster.admit("a1")
+    assert host.executor.take(cluster.state, host.now_ns).enforced_epoch is None
+    host.now_ns += SECOND_NS
+    host.step()
+    assert host.epochs[len(offered) :] == [cluster.state.nodes["a1"].epoch]
