@@ -94,6 +94,8 @@ class Node:
         self._backlog: deque[LogEntry] = deque()
         """committed, and not applied yet"""
         self._tick_due_ns = 0
+        self._refusals: dict[str, str] = {}
+        """address → why it is not served here, as it was last told"""
         self._pumping = False
         self.stopping = False
 
@@ -275,7 +277,9 @@ class Node:
         for change in changes:
             self.journal.changed(change)
         for address, reason in failures.items():
-            log.error("%s cannot be served here: %s", address, reason)
+            if self._refusals.get(address) != reason:
+                log.error("%s cannot be served here: %s", address, reason)
+        self._refusals = failures
         self.executor.kernel_did(self.state, applied, failures)
 
     def _finished(self, operation: RunOperation, finish: Finish) -> None:
@@ -297,9 +301,12 @@ class Node:
 
     async def leave(self) -> None:
         """Give everything away and stop it here, `LEAVE_S` at most; then hand over the leadership if it is ours."""
-        self.propose(Leave(self.executor.node, self.executor.incarnation))
         end_ns = boot_ns() + LEAVE_NS
+        asked: int | None = None
         while not self.executor.has_left(self.state, boot_ns()):
+            if asked not in self._proposals and not self.state.nodes[self.executor.node].leaving:
+                # again where it was given up, or where this node was lost and admitted anew in between
+                asked = self.propose(Leave(self.executor.node, self.executor.incarnation))
             if boot_ns() >= end_ns:
                 log.warning("not everything could be given away in time; what is left ends with this process")
                 break

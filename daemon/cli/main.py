@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough of it.  Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"Error: the output cannot be written: {error.strerror or error}\n")
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return code

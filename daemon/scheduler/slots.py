@@ -95,7 +95,8 @@ def assign_slots(placement: Placement, clone: CloneUnit) -> None:
         return
     if clone.next_role == Role.STOPPED or cluster.options.stop_all:
         return
-    usable = [h for h in clone.allowed if clone.allowed[h] >= 0 and cluster.available(h)]
+    refused = {host for (name, host), n in view.failures.items() if name == clone.address and n >= INFINITY}
+    usable = [h for h in clone.allowed if clone.allowed[h] >= 0 and cluster.available(h) and h not in refused]
     banned = hosts_without_dependents(clone)
     tiers: dict[tuple[bool, int], list[str]] = {}
     for host in sorted(usable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daemon.model.configuration import INFINITY
 from daemon.state.slots import Phase
 from datapath.engine import SlotState
 from tests.unit.state.cluster import (
@@ -186,7 +187,7 @@ def test_a_kernel_that_refuses_an_address_releases_nothing_by_that() -> None:
     cluster = serving()
     before = cluster.holders()
     assert cluster.slots("a1", "failed", {}).accepted
-    assert cluster.state.failures["VIP", "a1"] == 1
+    assert cluster.state.failures["VIP", "a1"] == INFINITY, "like a failed start: not tried again before a cleanup"
     assert {n: s.holder for n, s in cluster.state.slots["VIP"].items()} == before
 
 
