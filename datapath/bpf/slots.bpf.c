@@ -58,6 +58,7 @@ char LICENSE[] SEC("license") = "Apache-2.0";
 #define SYNS_MAX 65536
 
 #define READS_MAX 4
+#define IN_PLACE_MAX 255
 
 /* include/net/tcp_states.h */
 enum { TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10, TCP_NEW_SYN_RECV = 12 };
@@ -201,8 +202,9 @@ enum subject {
 };
 
 struct packet {
+	__u32 to[4];	/* IPv4 in the first word */
 	__u32 client[4];
-	__u32 here[4];
+	__u32 here[4];	/* our end of the flow that it is about */
 	__u32 bytes;	/* from the IP header on */
 	__u32 sequence;
 	__u16 client_port;
@@ -221,6 +223,17 @@ static __always_inline bool load(struct __sk_buff *skb, __u32 at, void *to, __u3
 	return bpf_skb_load_bytes(skb, ETH_HLEN + at, to, bytes) == 0;
 }
 
+/* Where `bytes` of the packet can be read in place; NULL where they are not in its linear part, or too far in. */
+static __always_inline const void *in_place(struct __sk_buff *skb, __u32 at, __u32 bytes)
+{
+	const void *data = (const void *)(long)skb->data;
+	const void *end = (const void *)(long)skb->data_end;
+
+	if (at > IN_PLACE_MAX || data + ETH_HLEN + at + bytes > end)
+		return NULL;
+	return data + ETH_HLEN + at;
+}
+
 static __always_inline bool has_ports(__u8 protocol)
 {
 	return protocol == TCP || protocol == UDP || protocol == SCTP;
@@ -228,39 +241,40 @@ static __always_inline bool has_ports(__u8 protocol)
 
 /* Each of the following returns whether the packet is sound; `end` is never beyond what has arrived. */
 
+struct tcp_head {
+	__u16 source;
+	__u16 destination;
+	__u32 sequence;
+	__u32 acknowledged;
+	__u8 offset;
+	__u8 flags;
+};
+
 static __always_inline bool read_ports(struct __sk_buff *skb, __u8 protocol, __u32 at, __u32 end, struct packet *p)
 {
-	struct {
-		__u16 source;
-		__u16 destination;
-		__u32 sequence;
-		__u32 acknowledged;
-		__u8 offset;
-		__u8 flags;
-	} head;
+	__u32 bytes = protocol == TCP && at + TCP_UP_TO_FLAGS <= end ? TCP_UP_TO_FLAGS : 4;
+	struct tcp_head head;
 
 	p->by_ports = 1;
 	p->subject = protocol == TCP ? UNTOLD : NO_TCP;
-	if (protocol == TCP && at + TCP_UP_TO_FLAGS <= end) {
+	if (at + 4 > end) {
+		if (at + 2 > end)
+			return true;
+		p->for_source_port = 1;
+		return load(skb, at, &p->client_port, 2);
+	}
+	if (bytes == TCP_UP_TO_FLAGS) {
 		if (!load(skb, at, &head, TCP_UP_TO_FLAGS))
 			return false;
 		p->subject = SEGMENT;
 		p->sequence = bpf_ntohl(head.sequence);
 		p->flags = head.flags;
-		p->client_port = head.source;
-		p->here_port = head.destination;
-		p->for_source_port = p->for_both_ports = 1;
-	} else if (at + 4 <= end) {
-		if (!load(skb, at, &head, 4))
-			return false;
-		p->client_port = head.source;
-		p->here_port = head.destination;
-		p->for_source_port = p->for_both_ports = 1;
-	} else if (at + 2 <= end) {
-		if (!load(skb, at, &p->client_port, 2))
-			return false;
-		p->for_source_port = 1;
+	} else if (!load(skb, at, &head, 4)) {
+		return false;
 	}
+	p->client_port = head.source;
+	p->here_port = head.destination;
+	p->for_source_port = p->for_both_ports = 1;
 	return true;
 }
 
@@ -347,12 +361,18 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, const struct iphdr 
 	return is_icmp_error(type) ? read_quote4(skb, header + ICMP_HEADER, end, p) : true;
 }
 
-static __always_inline bool read_ipv6(struct __sk_buff *skb, const struct ipv6hdr *ip, struct packet *p)
+/* Of what upper_layer returns: where the header is, its protocol, and whether the packet is a fragment of it. */
+#define UPPER_AT(found) ((found) & 0xfffff)
+#define UPPER_PROTOCOL(found) ((found) >> 20 & 0xff)
+#define UPPER_IS_FRAGMENT 0x10000000
+#define UNSOUND (-1)
+
+/* Behind the extension headers (RFC 8200).  A function of its own to the verifier, which then looks at the rest once
+ * and not once for each number of headers.
+ */
+__noinline int upper_layer(struct __sk_buff *skb, __u32 protocol, __u32 end)
 {
-	__u32 end = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-	__u32 at = sizeof(*ip);
-	__u8 protocol = ip->nexthdr;
-	__u8 type;
+	__u32 at = sizeof(struct ipv6hdr);
 	struct {
 		__u8 protocol;
 		__u8 units;
@@ -360,34 +380,52 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, const struct ipv6hd
 	} extension;
 	int i;
 
+	for (i = 0; i < EXTENSIONS_MAX; i++) {
+		if (protocol == FRAGMENT) {
+			if (at + 8 > end || !load(skb, at, &extension, 4))
+				return UNSOUND;
+			if (extension.fragment & bpf_htons(IPV6_FRAGMENT_BITS))
+				return UPPER_IS_FRAGMENT | extension.protocol << 20;
+			at += 8;
+		} else if (protocol == HOP_BY_HOP || protocol == ROUTING || protocol == DESTINATION_OPTIONS) {
+			if (at + 2 > end || !load(skb, at, &extension, 2))
+				return UNSOUND;
+			at += (extension.units + 1) * 8;
+		} else {
+			return (protocol & 0xff) << 20 | at;
+		}
+		protocol = extension.protocol;
+		if (at > end)
+			return UNSOUND;
+	}
+	return UNSOUND;
+}
+
+static __always_inline bool read_ipv6(struct __sk_buff *skb, const struct ipv6hdr *ip, struct packet *p)
+{
+	__u32 end = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	__u32 at = sizeof(*ip);
+	__u8 protocol = ip->nexthdr;
+	__u8 type;
+
 	if (ip->version != 6)
 		return false;
 	if (!ip->payload_len && skb->gso_size)
 		end = p->bytes;
 	if (p->bytes < end)
 		return false;
-	for (i = 0; i < EXTENSIONS_MAX; i++) {
-		if (protocol == FRAGMENT) {
-			if (at + 8 > end || !load(skb, at, &extension, 4))
-				return false;
-			if (extension.fragment & bpf_htons(IPV6_FRAGMENT_BITS)) {
-				p->subject = extension.protocol == TCP ? PIECE : NO_TCP;
-				return true;
-			}
-			at += 8;
-		} else if (protocol == HOP_BY_HOP || protocol == ROUTING || protocol == DESTINATION_OPTIONS) {
-			if (at + 2 > end || !load(skb, at, &extension, 2))
-				return false;
-			at += (extension.units + 1) * 8;
-		} else {
-			break;
-		}
-		protocol = extension.protocol;
-		if (at > end)
+	if (!has_ports(protocol) && protocol != ICMPV6) {
+		int found = upper_layer(skb, protocol, end);
+
+		if (found < 0)
 			return false;
+		protocol = UPPER_PROTOCOL(found);
+		if (found & UPPER_IS_FRAGMENT) {
+			p->subject = protocol == TCP ? PIECE : NO_TCP;
+			return true;
+		}
+		at = UPPER_AT(found);
 	}
-	if (i == EXTENSIONS_MAX)
-		return false;
 	if (has_ports(protocol))
 		return read_ports(skb, protocol, at, end, p);
 	if (protocol != ICMPV6)
@@ -582,8 +620,8 @@ static __always_inline __u64 generation_of(const struct control *control)
 }
 
 /* State of the packet's slot, from one whole generation of the tables; `place` is the slot's place in them. */
-static __always_inline __u32 find_state(const struct control *control, __u32 index, const __u32 *ip,
-					const struct packet *p, __u32 *place)
+static __always_inline __u32 find_state(const struct control *control, __u32 index, const struct packet *p,
+					__u32 *place)
 {
 	int i;
 
@@ -597,8 +635,8 @@ static __always_inline __u32 find_state(const struct control *control, __u32 ind
 
 		if (!address)
 			return NOT_OURS;
-		if (address->used && address->version == p->version && address->ip[0] == ip[0] &&
-		    address->ip[1] == ip[1] && address->ip[2] == ip[2] && address->ip[3] == ip[3]) {
+		if (address->used && address->version == p->version && address->ip[0] == p->to[0] &&
+		    address->ip[1] == p->to[1] && address->ip[2] == p->to[2] && address->ip[3] == p->to[3]) {
 			state = UNPARSABLE;
 			if (p->sound && find_slot(p, address, &slot)) {
 				__u64 *held;
@@ -615,15 +653,16 @@ static __always_inline __u32 find_state(const struct control *control, __u32 ind
 	return UNPARSABLE;	/* it never was in force for long enough to judge by it */
 }
 
-static __always_inline int judge(struct __sk_buff *skb, const struct packet *p, __u32 index, const __u32 *ip)
+/* A function of its own to the verifier: it looks at this once, and not once for each way to a packet. */
+__noinline int judge(struct __sk_buff *skb, const struct packet *p, __u32 index)
 {
 	__u32 zero = 0, place = 0, state;
 	struct control *control = bpf_map_lookup_elem(&vip1_control, &zero);
 	__u64 now;
 
-	if (!control)
+	if (!control || !p)
 		return DROP;
-	state = find_state(control, index, ip, p, &place);
+	state = find_state(control, index, p, &place);
 	if (state == NOT_OURS)
 		return GO_ON;
 	if (state == UNPARSABLE) {
@@ -662,35 +701,38 @@ int vip_judge(struct __sk_buff *skb)
 		return GO_ON;
 	p.bytes = skb->len - ETH_HLEN;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr ip;
-		__u32 destination[4] = {};
+		const struct iphdr *ip = in_place(skb, 0, sizeof(*ip));
+		struct iphdr copy;
 
-		if (!load(skb, 0, &ip, sizeof(ip)))
-			return GO_ON;
-		index = bpf_map_lookup_elem(&vip1_index4, &ip.daddr);
+		if (!ip) {
+			if (!load(skb, 0, &copy, sizeof(copy)))
+				return GO_ON;
+			ip = &copy;
+		}
+		p.to[0] = ip->daddr;
+		index = bpf_map_lookup_elem(&vip1_index4, p.to);
 		if (!index)
 			return GO_ON;
 		p.version = 4;
-		p.client[0] = ip.saddr;
-		p.here[0] = destination[0] = ip.daddr;
-		p.sound = read_ipv4(skb, &ip, &p);
-		return judge(skb, &p, *index, destination);
+		p.client[0] = ip->saddr;
+		p.here[0] = ip->daddr;
+		p.sound = read_ipv4(skb, ip, &p);
+		return judge(skb, &p, *index);
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr ip;
-		__u32 destination[4];
 
 		if (!load(skb, 0, &ip, sizeof(ip)))
 			return GO_ON;
-		index = bpf_map_lookup_elem(&vip1_index6, &ip.daddr);
+		__builtin_memcpy(p.to, &ip.daddr, sizeof(p.to));
+		index = bpf_map_lookup_elem(&vip1_index6, p.to);
 		if (!index)
 			return GO_ON;
 		p.version = 6;
 		__builtin_memcpy(p.client, &ip.saddr, sizeof(p.client));
-		__builtin_memcpy(p.here, &ip.daddr, sizeof(p.here));
-		__builtin_memcpy(destination, &ip.daddr, sizeof(destination));
+		__builtin_memcpy(p.here, p.to, sizeof(p.here));
 		p.sound = read_ipv6(skb, &ip, &p);
-		return judge(skb, &p, *index, destination);
+		return judge(skb, &p, *index);
 	}
 	return GO_ON;
 }
