@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from daemon.cli.grammar import Grammar, UsageError
 from daemon.cli.output import Output, terminal_output
 
 INTERRUPTED = 130
+OUTPUT_IS_FULL = frozenset({errno.ENOSPC, errno.EIO})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str], out: Output, environment: dict[str, str]) -> int:
-    """One command line, from words to an exit code; raises only BrokenPipeError and KeyboardInterrupt."""
+    """One command line, from words to an exit code; raises KeyboardInterrupt and what befalls the output."""
     table = grammar()
     out.json_wanted = "--json" in arguments
     try:
@@ -51,6 +53,8 @@ def run(arguments: Sequence[str], out: Output, environment: dict[str, str]) -> i
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in OUTPUT_IS_FULL and error.filename is None:
+            raise
         return _complain(error, out, debug="--debug" in arguments or bool(environment.get("VIPCAST_DEBUG")))
 
 
