@@ -9,6 +9,7 @@ from daemon.cli.layout.resources import Paint, natural, plain, resources
 from daemon.control.exitcodes import meaning_of
 from daemon.control.schema import AddressStatus, FailedAction, NodeStatus, ResourceStatus, StatusDocument
 
+_REFUSED_ALWAYS = ("unproven", "own")
 _SLOTS_LISTED_MAX = 32
 """more slots of a host than these are counted, not listed"""
 
@@ -82,9 +83,15 @@ def _details(document: StatusDocument, paint: Paint) -> Iterator[str]:
         told = ", ".join(f"{count} {what}" for what, count in sorted(link.counts.items()))
         trouble = f": {paint(link.trouble, 'bad')}" if link.trouble else ""
         yield f" {link.interface} ({link.group}){trouble}{f': {told}' if told else ''}"
-    if document.refusals:
-        told = ", ".join(f"{count} {reason}" for reason, count in sorted(document.refusals.items()))
+    refusals = {reason: n for reason, n in document.refusals.items() if not _is_expected(reason, document)}
+    if refusals:
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(refusals.items()))
         yield f"Refused datagrams: {told}"
+
+
+def _is_expected(reason: str, document: StatusDocument) -> bool:
+    """In a healthy cluster as well: first datagrams before the greeting, a host's own, copies by another link."""
+    return reason in _REFUSED_ALWAYS or (reason == "replayed" and len(document.links) > 1)
 
 
 def nodes(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:

@@ -119,3 +119,12 @@ def test_the_cluster_status_tells_each_node_and_link() -> None:
         " eth1 (239.255.42.1:5405): no such interface",
         "Refused datagrams: 2 not sealed",
     ]
+
+
+def test_refusals_that_a_healthy_cluster_has_as_well_are_not_shown_to_people() -> None:
+    link = LinkStatus("eth0", "239.255.42.1:5405", counts={"sent": 10, "received": 30})
+    expected = {"unproven": 3, "own": 2, "replayed": 40}
+    both = documents.status(links=(link, link), refusals=expected)
+    assert not [line for line in cluster_status(both) if line.startswith("Refused")]
+    one = documents.status(links=(link,), refusals={**expected, "not sealed": 1})
+    assert "Refused datagrams: 1 not sealed, 40 replayed" in list(cluster_status(one))
