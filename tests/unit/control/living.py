@@ -27,7 +27,7 @@ from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, N
 from daemon.control.client import ControlClient
 from daemon.control.events import EventHub
 from daemon.control.narrate import narrate
-from daemon.control.schema import AgentDocument, ConfigurationDocument, Event, StatusDocument
+from daemon.control.schema import ConfigurationDocument, Event, StatusDocument
 from daemon.control.server import ControlServer
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
@@ -65,7 +65,7 @@ class StateBackend:
     state: State = field(init=False)
     entries: list[LogEntry] = field(default_factory=list)
     quorate: bool = True
-    agents: dict[str, AgentDocument] = field(default_factory=lambda: dict(AGENTS))
+    agents: dict[str, AgentAnswer] = field(default_factory=lambda: dict(AGENTS))
     failing: Exception | None = None
     """raised by `status`: a fault of the daemon"""
 
