@@ -1,9 +1,33 @@
-"""Why a resource is where it is: a plan's reasons, picked for one question."""
+"""Why a resource is where it is: a plan's reasons, picked for one question, and put in words."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from daemon.control.schema import ExplainDocument, Explanation, ScorePart
-from daemon.scheduler.view import Plan, Reason
+from daemon.model.changes import describe_constraint
+from daemon.model.configuration import Configuration, Location
+from daemon.scheduler.view import BY_SLOTS, Action, Plan, Reason
+
+_ORIGINS = {
+    "#container": "it goes with its container",
+    "#group-members": "it goes with the other members of its group",
+    "clone-max": "the clone has as many instances as it may have",
+    "fatal-error": "its agent said that its configuration is wrong",
+    "hard-error": "its agent said that it cannot work there",
+    "migration-threshold": "it has failed there as often as it may",
+    "on-fail=migrate": "it failed there, and on-fail wants it elsewhere",
+    "on-fail=stop": "it failed, and on-fail wants it stopped",
+    "orphan": "it is configured no more",
+    "probe failed": "its agent is not installed there",
+    "promotion-score": "its agent rates it so for promotion",
+    "resource-stickiness": "what runs stays where it is unless more speaks for another host",
+    "slot-driven": "its slots are shared by the datapath instead",
+    "stop-failure": "it could not be stopped there",
+    "target-role": "its target-role does not let it run",
+    "unmanaged": "it is not managed, so it stays where it is",
+    "utilization": "there is not enough capacity left",
+}
 
 
 class ExplainError(LookupError):
@@ -11,7 +35,11 @@ class ExplainError(LookupError):
 
 
 def explain(
-    plan: Plan, resource: str, node: str | None = None, members: frozenset[str] = frozenset()
+    plan: Plan,
+    configuration: Configuration,
+    resource: str,
+    node: str | None = None,
+    members: Collection[str] = frozenset(),
 ) -> ExplainDocument:
     """Every reason about `resource`, and with `node` only what concerns that node.
 
@@ -25,21 +53,33 @@ def explain(
         known = sorted({reason.instance for reason in plan.reasons})
         listed = ", ".join(known) if known else "none"
         raise ExplainError(f"'{resource}' is no resource that the plan knows; there are: {listed}")
-    return ExplainDocument(resource, tuple(_explanation(plan, reason, node) for reason in found))
+    words = _words(configuration)
+    return ExplainDocument(resource, tuple(_explanation(plan, reason, node, words) for reason in found))
 
 
-def _concerns(instance: str, resource: str, members: frozenset[str]) -> bool:
+def _concerns(instance: str, resource: str, members: Collection[str]) -> bool:
     base = instance.rpartition(":")[0] if ":" in instance else instance
     return resource in {instance, base} or base in members or instance in members
 
 
-def _explanation(plan: Plan, reason: Reason, node: str | None) -> Explanation:
+def _words(configuration: Configuration) -> dict[str, str]:
+    """What an origin of a score is: constraints in the words in which they are listed, their rules too."""
+    words = dict(_ORIGINS)
+    for constraint in configuration.constraints:
+        words[constraint.id] = describe_constraint(constraint)
+        if isinstance(constraint, Location):
+            for rule in constraint.rules:
+                words[rule.id] = f"rule of {constraint.id}: {describe_constraint(constraint)}"
+    return words
+
+
+def _explanation(plan: Plan, reason: Reason, node: str | None, words: Mapping[str, str]) -> Explanation:
     return Explanation(
         instance=reason.instance,
         node=reason.node,
         summary=reason.summary,
         scores={
-            name: tuple(ScorePart(origin, score) for origin, score in parts)
+            name: tuple(ScorePart(origin, score, words.get(origin, "")) for origin, score in parts)
             for name, parts in sorted(reason.scores.items())
             if node in {None, name}
         },
@@ -48,13 +88,45 @@ def _explanation(plan: Plan, reason: Reason, node: str | None) -> Explanation:
     )
 
 
+# ---- what is planned
+
+
 def _waiting(plan: Plan, instance: str, node: str | None) -> list[str]:
-    keys = {action.key for action in plan.actions}
+    by_key = {action.key: action for action in plan.actions}
     sentences = []
     for action in plan.actions:
         if action.instance != instance or node not in {None, action.node}:
             continue
-        before = sorted(keys.intersection(action.after))
-        waits = f"waits for {', '.join(before)}" if before else "runs now"
-        sentences.append(f"{action.operation} on {action.node} {waits}")
-    return sentences
+        before = [_named(by_key[key]) for key in sorted(set(action.after)) if key in by_key]
+        waits = f"waits for {_listed(before)}" if before else "can be done now"
+        because = f" ({action.reason})" if action.reason else ""
+        sentences.append(f"{_named(action)}{because}: {waits}")
+    return sentences + _unready(plan, instance, node)
+
+
+def _unready(plan: Plan, instance: str, node: str | None) -> list[str]:
+    """What a slot waits for at its new host."""
+    address, _, number = instance.rpartition(":")
+    owner = plan.slots.get(address, {}).get(int(number)) if number.isdecimal() else None
+    if owner is None or node not in {None, owner}:
+        return []
+    missing = plan.unready.get(address, {}).get(owner, ())
+    if not missing:
+        return []
+    named = ["the address to be up" if what == "address-up" else what for what in missing]
+    return [f"a move of slot {number} to {owner}: waits for {_listed(named)} on {owner}"]
+
+
+def _named(action: Action) -> str:
+    """`start of web on a2`"""
+    if action.operation == "fence":
+        return f"fencing of {action.node}"
+    if action.operation in BY_SLOTS:
+        what = "address up" if action.operation == "address-up" else "slots gone"
+        return f"{action.instance} {what} on {action.node}"
+    operation = "probe" if action.operation == "monitor" and not action.interval_ms else action.operation
+    return f"{operation} of {action.instance} on {action.node}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -227,7 +227,7 @@ async def get_explain(backend: Backend, asked: Asked) -> object:
         raise ApiError(404, "not-found", _no_node(node, [known.name for known in status.nodes]))
     members = next((_primitives(found) for found in _walk(status.resources) if found.id == resource), frozenset())
     try:
-        return explanations.explain(backend.plan(), resource, node, members)
+        return explanations.explain(backend.plan(), backend.view().configuration, resource, node, members)
     except explanations.ExplainError as problem:
         raise ApiError(404, "not-found", str(problem)) from problem
 

@@ -311,6 +311,8 @@ class ScorePart(msgspec.Struct, frozen=True):
     origin: str
     """id of a constraint, `resource-stickiness`, `standby` …"""
     score: int
+    what: str = ""
+    """what that is, in words: the constraint as `vipcast constraint` lists it"""
 
 
 class Explanation(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.scheduler.answer import answer
@@ -27,6 +27,8 @@ class Rehearsal:
     after: Placement
     promoted_after: Placement
     plan: Plan
+    drains: frozenset[str] = frozenset()
+    """slots that have an owner who ends its connections before they move; others that move are given at once"""
 
     def moves(self) -> tuple[str, ...]:
         """Instances that the transition changes."""
@@ -43,12 +45,16 @@ def rehearse(view: View, present: View | None = None) -> Rehearsal:
     run = schedule(view)
     after, promoted_after = outcome(run.cluster, run.graph)
     before, promoted_before = _current(view if present is None else present)
+    shadows = {instance.name for instance in run.cluster.instances() if instance.shadow_of is not None}
+    slots = _slots_after(run.cluster)
+    held = _slots_before(run.cluster)
     return Rehearsal(
         before=before,
         promoted_before=promoted_before,
-        after=_sorted(after) | _slots_after(run.cluster),
+        after=_sorted({name: on for name, on in after.items() if on or name not in shadows}) | slots,
         promoted_after=_sorted(promoted_after),
         plan=answer(run.cluster, run.graph, run.orderings),
+        drains=frozenset(name for name, owner in slots.items() if held.get(name, ()) not in {(), owner}),
     )
 
 
@@ -58,7 +64,8 @@ def _current(view: View) -> tuple[Placement, Placement]:
     running: dict[str, list[str]] = {}
     promoted: dict[str, list[str]] = {}
     for instance in cluster.instances():
-        running.setdefault(instance.name, []).extend(instance.running_on)
+        if instance.shadow_of is None or instance.running_on:
+            running.setdefault(instance.name, []).extend(instance.running_on)
         if instance.role == Role.PROMOTED:
             promoted.setdefault(instance.name, []).extend(instance.running_on)
     return _sorted(running) | _slots_before(cluster), _sorted(promoted)
@@ -67,10 +74,13 @@ def _current(view: View) -> tuple[Placement, Placement]:
 def _slots_before(cluster: Cluster) -> Placement:
     """Slots of shared addresses, and who may be serving them now."""
     found: Placement = {}
-    for address, count in _addresses(cluster):
+    for unit in cluster.units:
+        if not isinstance(unit, CloneUnit) or unit.address is None:
+            continue
+        address = unit.address
         known = cluster.view.slots[address]
         holders = known.holders or known.owners
-        for slot in range(max([count, *(number + 1 for number in holders)])):
+        for slot in range(max([unit.clone_max, *(number + 1 for number in holders)])):
             found[f"{address}:{slot}"] = (holders[slot],) if slot in holders else ()
     return found
 
@@ -82,13 +92,6 @@ def _slots_after(cluster: Cluster) -> Placement:
             for slot in range(unit.clone_max):
                 found[f"{unit.address}:{slot}"] = (unit.slot_owners[slot],) if slot in unit.slot_owners else ()
     return found
-
-
-def _addresses(cluster: Cluster) -> Iterator[tuple[str, int]]:
-    """Slot-driven addresses and how many slots they have."""
-    for unit in cluster.units:
-        if isinstance(unit, CloneUnit) and unit.address is not None:
-            yield unit.address, unit.clone_max
 
 
 def _sorted(placement: Mapping[str, Sequence[str]]) -> Placement:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from daemon.cli.layout.resources import Paint, natural, plain
-from daemon.scheduler.rehearsal import Placement, Rehearsal, in_order
-from daemon.scheduler.view import BY_SLOTS, Action
+from daemon.scheduler.rehearsal import Placement, Rehearsal, Step, in_order
+from daemon.scheduler.view import BY_SLOTS, Action, Reason
 from daemon.scheduler.whatif import WhatIf
 
 _KEY = re.compile(r"(.+)_([a-z]+)_[0-9]+")
@@ -22,7 +22,7 @@ def simulation(events: Sequence[WhatIf], rehearsal: Rehearsal, paint: Paint = pl
         yield ""
     yield from _placements(rehearsal, paint)
     yield ""
-    yield from _transition(rehearsal.plan.actions)
+    yield from _transition(rehearsal)
     yield from _reasons(rehearsal)
     for finding in rehearsal.plan.findings:
         yield paint(f"Note: {finding}", "moving")
@@ -81,12 +81,30 @@ def _hosts(placement: Placement, promoted: Placement, name: str) -> str:
 # ---- actions
 
 
-def _transition(actions: Sequence[Action]) -> Iterator[str]:
-    steps = in_order(actions)
+def _transition(rehearsal: Rehearsal) -> Iterator[str]:
+    steps = in_order(rehearsal.plan.actions)
+    slots = tuple(_slot_moves(rehearsal))
     if not steps:
-        yield "Transition: nothing to do"
-        return
-    yield f"Transition, {len(steps)} {'action' if len(steps) == 1 else 'actions'}:"
+        yield "Transition: only slots move" if slots else "Transition: nothing to do"
+    else:
+        yield f"Transition, {len(steps)} {'action' if len(steps) == 1 else 'actions'}:"
+        yield from _steps(steps)
+    yield from slots
+
+
+def _slot_moves(rehearsal: Rehearsal) -> Iterator[str]:
+    """Slots move by themselves, without an action of anybody."""
+    addresses = {f"{address}:{slot}" for address, owners in rehearsal.plan.slots.items() for slot in owners}
+    rows = []
+    for name in sorted(addresses.intersection(rehearsal.moves()), key=natural):
+        before, after = rehearsal.before.get(name, ()), rehearsal.after.get(name, ())
+        how = f"drained by {before[0]} first" if name in rehearsal.drains else "at once"
+        rows.append((name, f"{', '.join(after) or 'nobody'}, {how}"))
+    for (base, way), group in groupby(rows, lambda row: (_base(row[0]), row[1])):
+        yield f"  slots {_named(base, [name for name, _ in group])} to {way}"
+
+
+def _steps(steps: Sequence[Step]) -> Iterator[str]:
     width = len(str(len(steps)))
     told = [sentence(step.action) for step in steps]
     column = max(len(text) for text in told)
@@ -117,21 +135,32 @@ def _because(reason: str) -> str:
 
 def _reasons(rehearsal: Rehearsal) -> Iterator[str]:
     """Of what moves, and of what runs nowhere."""
-    moved = set(rehearsal.moves())
-    rows: dict[tuple[str, tuple[str, ...]], None] = {}
+    reasons: dict[str, list[Reason]] = {}
     for reason in rehearsal.plan.reasons:
-        after = rehearsal.after.get(reason.instance, ())
-        if after if reason.node is None else reason.instance not in moved:
-            continue
-        nodes = [node for node in rehearsal.before.get(reason.instance, ()) if node not in after]
-        if reason.node is None:
-            nodes = sorted(reason.rejected, key=natural)
-        against = tuple(f"not {node}: {reason.rejected[node]}" for node in nodes if node in reason.rejected)
-        rows[reason.instance, (reason.summary, *against)] = None
+        reasons.setdefault(reason.instance, []).append(reason)
+    rows = [(name, _why(rehearsal, name, reasons[name])) for name in sorted(reasons, key=natural)]
+    rows = [row for row in rows if row[1]]
     if rows:
         yield ""
         yield "Why:"
-    ordered = sorted(rows, key=lambda row: natural(row[0]))
-    for (base, why), group in groupby(ordered, lambda row: (_base(row[0]), row[1])):
+    for (base, why), group in groupby(rows, lambda row: (_base(row[0]), row[1])):
         yield f"  {_named(base, [name for name, _ in group])}: {why[0]}"
         yield from (f"    {text}" for text in why[1:])
+
+
+def _why(rehearsal: Rehearsal, name: str, reasons: Sequence[Reason]) -> tuple[str, ...]:
+    """Nothing of what stays; the instances of an anonymous clone are told as one."""
+    before, after = rehearsal.before.get(name, ()), rehearsal.after.get(name, ())
+    roles = set(rehearsal.promoted_before.get(name, ())) ^ set(rehearsal.promoted_after.get(name, ()))
+    against: dict[str, str] = {}
+    for reason in reasons:
+        for node, why in reason.rejected.items():
+            against.setdefault(node, why)
+    if not after:
+        told = [reason.summary for reason in reasons][:1]
+        nodes = sorted(against, key=natural)
+    else:
+        told = [reason.summary for reason in reasons if reason.node in after and (reason.node not in before)]
+        told += [reason.summary for reason in reasons if reason.node in roles & set(before)]
+        nodes = [node for node in before if node not in after]
+    return tuple(dict.fromkeys([*told, *(f"not {node}: {against[node]}" for node in nodes if node in against)]))
