@@ -10,6 +10,7 @@ nobody wants anything any more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -304,9 +305,10 @@ class Node:
         end_ns = boot_ns() + LEAVE_NS
         asked: int | None = None
         while not self.executor.has_left(self.state, boot_ns()):
-            if asked not in self._proposals and not self.state.nodes[self.executor.node].leaving:
-                # again where it was given up, or where this node was lost and admitted anew in between
-                asked = self.propose(Leave(self.executor.node, self.executor.incarnation))
+            # again where it was given up, or where this node was lost and admitted anew in between
+            if asked not in self._proposals and self.executor.may_ask_to_leave(self.state):
+                with contextlib.suppress(TooMuchProposedError):
+                    asked = self.propose(Leave(self.executor.node, self.executor.incarnation))
             if boot_ns() >= end_ns:
                 log.warning("not everything could be given away in time; what is left ends with this process")
                 break

@@ -117,6 +117,10 @@ class Executor:
             return others
         return [i for i in others if is_address(state.configuration, i)]
 
+    def may_ask_to_leave(self, state: State) -> bool:
+        """Whether a `Leave` of this process would mean something now."""
+        return self.admitted(state) and not state.nodes[self.node].leaving
+
     def has_left(self, state: State, now_ns: int) -> bool:
         """Whether nothing of the cluster's runs or is served here any more, after a `Leave` of this process.
 
@@ -189,7 +193,7 @@ class Executor:
             on_its_own_ns = max(self.lease_until_ns + STOP_AFTER_NS, self._alone_from_ns)
             candidates += [due for due in (self.lease_until_ns, on_its_own_ns) if due > now_ns]
         if self.admitted(state):
-            due = self.operations.next_due_ns()
+            due = self.operations.next_due_ns(now_ns)
             if due is not None and now_ns < self.lease_until_ns:
                 candidates.append(due)
             if self.slots.watch_flows(state):

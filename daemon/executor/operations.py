@@ -12,6 +12,10 @@ from daemon.scheduler.view import Action, Plan, Recurring
 from daemon.state.commands import Result
 
 NS_PER_MS = 1_000_000
+PAUSE_NS = 1_000 * NS_PER_MS
+PAUSE_NS_MAX = 60_000 * NS_PER_MS
+WELL = {False: frozenset({0}), True: frozenset({0, 7, 8})}
+"""exit codes that are no failure, of an action and of a probe (OCF: ok, not running, running promoted)"""
 
 Key = tuple[str, str, int]
 """(instance, operation, interval_ms)"""
@@ -50,6 +54,12 @@ class _Monitor:
     last_exit: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    failures: int
+    until_ns: int
+
+
 @dataclass(slots=True)
 class OperationDuty:
     """Operations of one node: what runs, what was told, and when each monitor is due."""
@@ -61,10 +71,13 @@ class OperationDuty:
     told: dict[Key, Result] = field(default_factory=dict)
     """results that the log does not show yet"""
     monitors: dict[Key, _Monitor] = field(default_factory=dict)
+    pauses: dict[Key, _Pause] = field(default_factory=dict)
+    """what has failed, whatever the plan says next: it is not done again at once"""
 
-    def next_due_ns(self) -> int | None:
-        """When the next monitor is due; None where none waits."""
+    def next_due_ns(self, now_ns: int) -> int | None:
+        """When the next monitor is due or a pause ends; None where nothing waits."""
         waiting = [m.due_ns for m in self.monitors.values() if m.recurring.instance not in self.running]
+        waiting += [pause.until_ns for pause in self.pauses.values() if pause.until_ns > now_ns]
         return min(waiting, default=None)
 
     def follow(self, plan: Plan, now_ns: int) -> None:
@@ -85,7 +98,7 @@ class OperationDuty:
         """What the shell has to start now."""
         starts: list[RunOperation] = []
         for action in plan.runnable(self.node):
-            if self._may_start(action):
+            if self._may_start(action, now_ns):
                 starts.append(RunOperation(action.instance, action.operation, action.interval_ms))
                 self.running[action.instance] = starts[-1]
         blocked = {action.instance for action in plan.actions if action.node == self.node}
@@ -121,9 +134,12 @@ class OperationDuty:
         """Those of `instances` that `abandon` has not stopped yet."""
         return [instance for instance in instances if (instance, "stop", 0) not in self.told]
 
-    def _may_start(self, action: Action) -> bool:
+    def _may_start(self, action: Action, now_ns: int) -> bool:
         key = (action.instance, action.operation, action.interval_ms)
-        return action.instance not in self.running and key not in self.told
+        if action.operation == "fence" or action.instance in self.running or key in self.told:
+            return False  # nobody here can fence, and the state plans without it
+        pause = self.pauses.get(key)
+        return pause is None or now_ns >= pause.until_ns
 
     def finished(self, operation: RunOperation, finish: Finish, now_ns: int) -> Result | None:
         """An agent has ended.  Returns what the log must hear: everything but a monitor that found nothing new."""
@@ -137,6 +153,8 @@ class OperationDuty:
             if finish.status == "done" and finish.exit_code == monitor.last_exit:
                 return None
             monitor.last_exit = finish.exit_code
+        else:
+            self._note_failure(operation.key, finish, now_ns)
         result = Result(
             node=self.node,
             incarnation=self.incarnation,
@@ -151,6 +169,16 @@ class OperationDuty:
         )
         self.told[operation.key] = result
         return result
+
+    def _note_failure(self, key: Key, finish: Finish, now_ns: int) -> None:
+        """One second after the first failure, twice as long after each further one, PAUSE_NS_MAX at most."""
+        well = finish.status == "done" and finish.exit_code in WELL[key[1] == "monitor"]
+        if well:
+            self.pauses.pop(key, None)
+            return
+        failures = self.pauses[key].failures + 1 if key in self.pauses else 1
+        pause_ns = min(PAUSE_NS_MAX, PAUSE_NS << min(failures - 1, 10))
+        self.pauses[key] = _Pause(failures, now_ns + pause_ns)
 
     def seen(self, result: Result) -> None:
         """The log has delivered this result (or refused it: then the plan asks again)."""

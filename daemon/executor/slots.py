@@ -165,7 +165,7 @@ class SlotDuty:
         commands += [
             Slots(self.node, self.incarnation, address, "failed", {}, reason)
             for address, reason in self._failures().items()
-            if address in state.slots and (address, self.node) not in state.failures
+            if address in state.slots and (address, self.node) not in state.refusals
         ]
         return commands
 

@@ -31,7 +31,7 @@ from daemon.state.tickets import Tickets
 from datapath.engine import SlotState
 
 DEFAULTS = {"stonith-enabled": "false"}
-"""A lost node is known to serve nothing once its lease has ended: fencing is only for those who ask for it."""
+"""What a lost node served is silent once its lease has ended.  There are no fencing devices yet: see `_plannable`."""
 SETTLE_ROUNDS_MAX = 4
 """a plan changes holders, which changes the plan: it comes to rest after two rounds, the limit is for safety"""
 
@@ -369,7 +369,7 @@ class State:
                 name, online=node is not None and node.admitted, shutdown=node is not None and node.leaving
             )
         return View(
-            configuration=self.configuration,
+            configuration=_plannable(self.configuration),
             nodes=nodes,
             operations=tuple(o for _, o in sorted(self.results.operations.items())),
             failures=dict(sorted(self.results.failures.items())),
@@ -435,6 +435,18 @@ class State:
     @property
     def failures(self) -> Mapping[tuple[str, str], int]:
         return MappingProxyType(self.results.failures)
+
+
+def _plannable(configuration: Configuration) -> Configuration:
+    """The configuration as it can be carried out: nothing here fences, so nothing may wait for it."""
+    return configuration.model_copy(
+        update={
+            "properties": tuple(
+                s.model_copy(update={"values": {k: v for k, v in s.values.items() if k != "stonith-enabled"}})
+                for s in configuration.properties
+            )
+        }
+    )
 
 
 def unconfirmed(slot: Slot) -> Slot:

@@ -185,3 +185,21 @@ def test_a_node_that_is_not_admitted_waits_for_no_monitor() -> None:
     host.operations()
     due_ns = host.executor.deadline_ns(cluster.state, host.now_ns)
     assert due_ns is None or due_ns > host.now_ns
+
+
+def test_an_operation_that_fails_is_not_repeated_without_a_pause_that_grows() -> None:
+    cluster = Cluster(webserver())
+    host = Host(cluster, "a1")
+    broken = Finish(1, "error", "internal error", 1, "")
+    runs = 0
+    for _ in range(600):  # ten minutes, a second each
+        for operation in host.operations():
+            runs += 1
+            host.executor.finished(operation, broken, host.now_ns)
+        for command in host.executor.take(cluster.state, host.now_ns).proposals:
+            host.executor.proposal_ended(command)  # refused: the plan asks for the same again
+        host.now_ns += SECOND_NS
+    assert 5 <= runs <= 20
+    due_ns = host.executor.deadline_ns(cluster.state, host.now_ns)
+    assert due_ns is not None
+    assert due_ns > host.now_ns

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from daemon.model.configuration import INFINITY
+from daemon.model.configuration import INFINITY, AttributeSet, Configuration
 from daemon.state.slots import Phase
+from daemon.state.state import State
 from datapath.engine import SlotState
 from tests.unit.state.cluster import (
     NODES,
@@ -237,3 +238,12 @@ def test_a_deleted_address_is_closed_before_it_is_forgotten() -> None:
     cluster.mute = set()
     cluster.settle()
     assert cluster.state.slots == {}
+
+
+def test_a_configuration_that_asks_for_fencing_is_planned_without_it() -> None:
+    state = State(NODES)
+    properties = AttributeSet(id="cib-bootstrap-options", values={"stonith-enabled": "true", "batch-limit": "3"})
+    state.configuration = Configuration(properties=(properties,))
+    (planned,) = state.view().configuration.properties
+    assert planned.values == {"batch-limit": "3"}
+    assert state.configuration.properties == (properties,), "what the administrator wrote stays"
