@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from datapath.bpf.attach import Attachments
+from datapath.bpf.attach import Attached, Attachments, Hook
 from datapath.bpf.program import Program
 from datapath.engine import Address, Change, Counter, DatapathError, Wish
 from datapath.flows import Flow, flows
@@ -60,7 +60,8 @@ class BpfEngine:
 
     def _inherit(self) -> Program | None:
         """The maps of a former process, whose program goes on judging by them; None when there is none to be had."""
-        for identity in sorted({found.program_id for found in self._tc.found()}, reverse=True):
+        judging = {found.program_id for found in self._tc.found() if found.hook is Hook.INGRESS}
+        for identity in sorted(judging, reverse=True):
             with contextlib.suppress(DatapathError):
                 program = Program.adopt(identity)
                 self._deadline_ns = program.tables.deadline_ns
@@ -130,22 +131,21 @@ class BpfEngine:
             return
         former, grown = self._program, self._program.grown(list(wanted.values()))
         self._program = grown
-        for found in self._tc.found():
-            self._attach(found.interface)
+        for interface in sorted({found.interface for found in self._tc.found()}):
+            self._attach(interface)
         former.close()
         grown.publish(list(wanted.values()))
 
     def _attach(self, interface: str) -> None:
         assert self._program is not None
-        if self._tc.attach(interface, self._program.descriptor):
+        if self._tc.attach(interface, self._program.descriptors):
             self._program.tables.made |= {index_of(interface)}
 
     def _detach_all_but(self, interfaces: frozenset[str] | set[str]) -> None:
         """Take the program off all other interfaces; with the last one it leaves the kernel."""
         made = self._program.tables.made if self._program is not None else frozenset()
-        for found in self._tc.found():
-            if found.interface not in interfaces:
-                self._tc.detach(found.interface)
+        for interface in {found.interface for found in self._tc.found()} - interfaces:
+            self._tc.detach(interface)
         for index, name in socket.if_nameindex():
             if index in made and name not in interfaces:
                 self._tc.unmake(name)
@@ -189,9 +189,16 @@ class BpfEngine:
         return [*mended, *self._repair_filters(self._held), *self._repair_tables(self._held)]
 
     def _repair_filters(self, held: Held) -> list[Change]:
-        present = {found.interface for found in self._tc.found() if self._is_current(found.program_id)}
+        if self._program is None:
+            return []
+        wanted = {
+            Attached(interface, hook, self._program.ids[hook])
+            for interface in _interfaces(held)
+            for hook in self._tc.hooks(interface)
+        }
+        missing = {attached.interface for attached in wanted.difference(self._tc.found())}
         mended = []
-        for interface in sorted(_interfaces(held) - present):
+        for interface in sorted(missing):
             self._attach(interface)
             detail = f"the filter on {interface} was gone or another's, and is ours again"
             mended += [
@@ -200,9 +207,6 @@ class BpfEngine:
                 if wish.address.interface == interface
             ]
         return mended
-
-    def _is_current(self, program_id: int) -> bool:
-        return self._program is not None and self._program.id == program_id
 
     def _repair_tables(self, held: Held) -> list[Change]:
         if self._program is None:

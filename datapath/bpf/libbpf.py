@@ -35,17 +35,6 @@ _MAPS_MAX = 64
 _Printer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
-class RefusedError(DatapathError):
-    """The kernel or libbpf said no; knows the errno."""
-
-    def __init__(self, what: str, code: int, said: str = "") -> None:
-        remedy = ""
-        if code == errno.EPERM:
-            remedy = "; it needs CAP_BPF and CAP_NET_ADMIN: run as root or with the unit's capabilities"
-        super().__init__(f"cannot {what}: {os.strerror(code)}{f' ({said})' if said else ''}{remedy}")
-        self.errno = code
-
-
 class Libbpf:
     """The library, loaded once a process (`libbpf()`)."""
 
@@ -93,10 +82,13 @@ class Libbpf:
             self._said.extend(line for line in buffer.value.decode(errors="replace").splitlines() if line.strip())
         return 0
 
-    def _refused(self, what: str, code: int) -> RefusedError:
+    def _refused(self, what: str, code: int) -> DatapathError:
         said = "; ".join(line.strip().removeprefix("libbpf: ") for line in self._said)
         self._said.clear()
-        return RefusedError(what, code, said)
+        remedy = ""
+        if code == errno.EPERM:
+            remedy = "; it needs CAP_BPF and CAP_NET_ADMIN: run as root or with the unit's capabilities"
+        return DatapathError(f"cannot {what}: {os.strerror(code)}{f' ({said})' if said else ''}{remedy}")
 
     def _check(self, result: int, what: str) -> int:
         if result < 0:

@@ -34,7 +34,7 @@ def _missing_for_attaching(program: Program) -> str | None:
     except DatapathError as problem:
         return str(problem)
     try:
-        made = tc.attach(_PROBE, program.descriptor)
+        made = tc.attach(_PROBE, program.descriptors)
         tc.detach(_PROBE)
         if made:
             tc.unmake(_PROBE)

@@ -1,4 +1,4 @@
-"""The compiled program in the kernel, with its tables: loaded anew, or with the maps of a former process."""
+"""The compiled programs in the kernel, with their tables: loaded anew, or with the maps of a former process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from datapath.bpf.attach import Hook
 from datapath.bpf.libbpf import libbpf
 from datapath.bpf.tables import (
     INDEX4,
@@ -21,7 +22,7 @@ from datapath.bpf.tables import (
 from datapath.engine import DatapathError, Wish
 
 OBJECT = Path(__file__).with_name("slots.bpf.o")
-PROGRAM = "vip_judge"
+PROGRAMS = {Hook.INGRESS: "vip_judge", Hook.EGRESS: "vip_announce"}
 ADDRESSES_MIN = 64
 SLOTS_MIN = 1024
 
@@ -33,10 +34,10 @@ class Program:
         """Of a loaded object; use `load`, `adopt` or `grown`."""
         library = libbpf()
         self._handle = handle
-        self.descriptor = library.program_descriptor(handle, PROGRAM)
-        self.id = library.program_id(self.descriptor)
-        self._descriptors = {name: library.map_descriptor(handle, name) for name in MAPS}
-        self.tables = Tables(self._descriptors, library.possible_cpus(), fresh)
+        self.descriptors = {hook: library.program_descriptor(handle, name) for hook, name in PROGRAMS.items()}
+        self.ids = {hook: library.program_id(descriptor) for hook, descriptor in self.descriptors.items()}
+        self._maps = {name: library.map_descriptor(handle, name) for name in MAPS}
+        self.tables = Tables(self._maps, library.possible_cpus(), fresh)
 
     @classmethod
     def load(cls, wishes: Sequence[Wish] = ()) -> Program:
@@ -88,7 +89,7 @@ class Program:
         Lease, counters and noted SYNs go along.
         """
         capacity = self.tables.capacity.grown_for(wishes)
-        other = self._load(capacity, {SYNS: self._descriptors[SYNS]})
+        other = self._load(capacity, {SYNS: self._maps[SYNS]})
         other.tables.deadline_ns = self.tables.deadline_ns
         other.tables.made = self.tables.made
         before = self.tables.rows()
@@ -121,16 +122,16 @@ class Program:
         library = libbpf()
         for row in rows:
             name, key = index_key(row.wish.address.ip)
-            library.update(self._descriptors[name], key, row.index.to_bytes(4, "little"))
+            library.update(self._maps[name], key, row.index.to_bytes(4, "little"))
         self.tables.publish(rows)
         staying = {row.wish.address.ip for row in rows}
         for row in former:
             if row.wish.address.ip not in staying:
                 name, key = index_key(row.wish.address.ip)
-                library.delete(self._descriptors[name], key)
+                library.delete(self._maps[name], key)
 
     def finds(self, row: Row) -> bool:
         """Whether packets for the address are led to its entry."""
         name, key = index_key(row.wish.address.ip)
         assert name in (INDEX4, INDEX6)
-        return libbpf().lookup(self._descriptors[name], key, 4) == row.index.to_bytes(4, "little")
+        return libbpf().lookup(self._maps[name], key, 4) == row.index.to_bytes(4, "little")

@@ -736,3 +736,59 @@ int vip_judge(struct __sk_buff *skb)
 	}
 	return GO_ON;
 }
+
+#define ARP_REQUEST 1
+
+struct arp {
+	__u16 hardware;
+	__u16 protocol;
+	__u8 hardware_bytes;
+	__u8 protocol_bytes;
+	__u16 operation;
+	__u8 sender_mac[ETH_ALEN];
+	__u32 sender;
+	__u8 target_mac[ETH_ALEN];
+	__u32 target;
+} __attribute__((packed));
+
+/* The belt, on egress: nobody ever learns the interface's own MAC for a shared address, whatever the settings are.
+ *
+ * The host's own questions with such an address as their sender get the shared MAC; answers with any other one are
+ * the kernel's and not our responder's, and are dropped.
+ */
+SEC("tc")
+int vip_announce(struct __sk_buff *skb)
+{
+	__u32 zero = 0, at;
+	struct control *control;
+	struct address *address;
+	__u8 mac[ETH_ALEN];
+	__u8 difference = 0;
+	struct arp arp;
+	__u32 *index;
+	int i;
+
+	if (skb->protocol != bpf_htons(ETH_P_ARP) || !load(skb, 0, &arp, sizeof(arp)))
+		return GO_ON;
+	if (arp.protocol != bpf_htons(ETH_P_IP) || arp.hardware_bytes != ETH_ALEN || arp.protocol_bytes != 4)
+		return GO_ON;
+	at = arp.sender;
+	index = bpf_map_lookup_elem(&vip1_index4, &at);
+	control = bpf_map_lookup_elem(&vip1_control, &zero);
+	if (!index || !control)
+		return GO_ON;
+	at = (generation_of(control) & 1) * control->addresses_max + *index;
+	address = bpf_map_lookup_elem(&vip1_addresses, &at);
+	if (!address || !address->used || address->version != 4 || address->ip[0] != arp.sender)
+		return GO_ON;
+	__builtin_memcpy(mac, address->mac, sizeof(mac));
+	for (i = 0; i < ETH_ALEN; i++)
+		difference |= mac[i] ^ arp.sender_mac[i];
+	if (!difference)
+		return GO_ON;
+	if (arp.operation != bpf_htons(ARP_REQUEST))
+		return DROP;
+	if (bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct arp, sender_mac), mac, sizeof(mac), 0))
+		return DROP;
+	return GO_ON;
+}

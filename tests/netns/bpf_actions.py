@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from datapath.bpf import program
-from datapath.bpf.attach import Attachments
+from datapath.bpf.attach import Attachments, Hook
 from datapath.bpf.engine import BpfEngine
 from datapath.bpf.program import Program
 from datapath.host.links import index_of
@@ -35,17 +35,17 @@ def attach_foreign(preference: int) -> int:
     foreign = Program.load()
     tc = Attachments()
     try:
-        tc._request(*_foreign_filter(preference, foreign.descriptor))
+        tc._request(*_foreign_filter(preference, foreign.descriptors[Hook.INGRESS]))
     finally:
         tc.close()
-    return foreign.id
+    return foreign.ids[Hook.INGRESS]
 
 
 def _foreign_filter(preference: int, descriptor: int) -> tuple[int, int, bytes, str]:
     from datapath.bpf import attach as door  # noqa: PLC0415
 
     info = preference << 16 | socket.htons(3)
-    head = door._tcmsg.pack(socket.AF_UNSPEC, index_of("eth0"), 1, door._INGRESS, info)
+    head = door._tcmsg.pack(socket.AF_UNSPEC, index_of("eth0"), 1, Hook.INGRESS, info)
     options = {"fd": descriptor, "name": "somebody", "flags": 1}
     return door._RTM_NEWTFILTER, 0x600, head + door._FILTER.pack({"kind": "bpf", "options": options}), "attach"
 

@@ -20,7 +20,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             report.sections.append(("logs of the laboratory", lab.tail()))
 
 
-ENGINES = ("nft", "raw")
+ENGINES = ("nft", "raw", "bpf")
 
 
 @pytest.fixture(params=ENGINES)

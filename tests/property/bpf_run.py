@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from types import TracebackType
 
+from datapath.bpf.attach import Hook
 from datapath.bpf.libbpf import libbpf
 from datapath.bpf.program import Program
 from datapath.engine import Wish
@@ -84,6 +85,6 @@ class TestRun:
         self._options.data_size_in = len(frame)
         self._options.data_size_out = 0  # the last answer's length would be taken for a limit
         self._options.repeat = repeat
-        result = self._run(self.program.descriptor, self._pointer)
+        result = self._run(self.program.descriptors[Hook.INGRESS], self._pointer)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
