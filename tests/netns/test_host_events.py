@@ -6,10 +6,12 @@ import asyncio
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
 
 import pytest
 
+from datapath.engine import Address, Change, DatapathError, HashKind, SlotState, Wish
 from datapath.host.events import (
     AddressAdded,
     AddressRemoved,
@@ -23,6 +25,7 @@ from datapath.host.events import (
     LinkUp,
     Overrun,
 )
+from datapath.nft.engine import NftEngine
 from tests.lab import Lab, wait_until
 from tests.lab.service import ADDRESS, await_status, served, share_address
 from tests.netns.inside import Inside
@@ -145,6 +148,72 @@ def test_an_overrun_is_told_once(inside: Inside) -> None:
     first, *others = inside.call(overrun)
     assert isinstance(first, Overrun)
     assert others == [AddressRemoved(VIP, "lo")]
+
+
+def address_on(interface: str) -> Address:
+    return Address("VIP", IPv4Address(str(VIP)), 24, interface, "03:00:5e:00:02:0a", HashKind.SOURCEIP, 0, 1)
+
+
+async def _mended(act: Sequence[str], last: str, run_dir: str) -> tuple[list[str], list[Change], bool]:
+    """(what was told, what repairs mended that were caused by it, the kernel holds what is wished).
+
+    Nothing else looks: without an event nothing would be mended.
+    """
+    wish = Wish(address_on("va"), {0: SlotState.OPEN})
+    engine = NftEngine(Path(run_dir))
+    engine.start()
+    told: list[str] = []
+    mended: list[Change] = []
+    whole = asyncio.Event()
+
+    def take(event: HostEvent) -> None:
+        told.append(str(event))
+        try:
+            mended.extend(engine.repair())
+        except DatapathError:
+            return  # the interface is not back yet: its return is the next event
+        if mended and last in told and engine.state() == [wish]:
+            whole.set()
+
+    events = HostEvents(lambda: Concern(frozenset({"va"}), frozenset({VIP}), engine.place), take)
+    try:
+        engine.apply([wish])
+        engine.renew(2**62)
+        await events.start()
+        ip(*act)
+        async with asyncio.timeout(PATIENCE_S):
+            await whole.wait()
+    finally:
+        await events.close()
+        engine.remove()
+        engine.close()
+    return told, mended, whole.is_set()
+
+
+def mended_after(act: Sequence[str], last: str, run_dir: str) -> tuple[list[str], list[Change], bool]:
+    ip("link set lo up", *MAKE_VA)
+    return asyncio.run(_mended(act, last, run_dir))
+
+
+MAKE_VA = ("link add va type veth peer name vb", "link set va up", "link set vb up")
+
+
+def test_an_interface_that_is_made_anew_is_prepared_because_the_kernel_told(inside: Inside, tmp_path: Path) -> None:
+    told, mended, whole = inside.call(
+        mended_after, ["link del va", *MAKE_VA], "interface va has appeared", str(tmp_path)
+    )
+    assert whole
+    assert {"interface va is gone", "interface va has appeared"} <= set(told)
+    details = " ".join(change.detail for change in mended)
+    assert "frames to 03:00:5e:00:02:0a on va" in details
+
+
+def test_a_deleted_address_is_put_back_by_nothing_but_the_event(inside: Inside, tmp_path: Path) -> None:
+    told, mended, whole = inside.call(
+        mended_after, [f"address del {VIP}/32 dev lo"], f"{VIP} was taken off lo", str(tmp_path)
+    )
+    assert (whole, told) == (True, [f"{VIP} was taken off lo"])
+    assert [change.detail for change in mended] == [f"{VIP} on lo"]
 
 
 @pytest.fixture(scope="module", params=["nft", "raw"])
