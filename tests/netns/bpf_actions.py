@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from datapath.bpf.engine import BpfEngine
 from datapath.bpf.program import Program
 from datapath.host.links import index_of
 from tests.netns import actions
+
+_CAP_SYS_ADMIN = 21
 
 
 def _engine() -> BpfEngine:
@@ -59,6 +62,19 @@ def capacity() -> tuple[int, int]:
 def noted_deadline() -> int:
     """The lease as the kernel has it."""
     return _program().tables.deadline_ns
+
+
+def give_up_administration() -> None:
+    """This process keeps all rights but CAP_SYS_ADMIN (capset(2), version 3)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x2008_0522, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable of capabilities 0 to 31, then of the rest
+    if libc.capget(header, sets) < 0:
+        raise OSError(ctypes.get_errno(), "capget")
+    for at in range(3):
+        sets[at] &= ~(1 << _CAP_SYS_ADMIN) & 0xFFFF_FFFF
+    if libc.capset(header, sets) < 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def tamper_with_states() -> None:

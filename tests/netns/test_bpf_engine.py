@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -20,15 +21,17 @@ from tests.netns.engine_contract import (  # noqa: E402
     PORT,
     SILENCE_S,
     EngineContract,
+    accepted,
     all_slots,
     fingerprint,
     many_sources,
     misjudged,
     outcomes,
+    settled_accepted,
     until,
 )
 from tests.netns.frames import shapes, shapes6  # noqa: E402
-from tests.netns.segment import VIP, Member, Segment  # noqa: E402
+from tests.netns.segment import CLIENT, VIP, Member, Segment  # noqa: E402
 
 pytestmark = pytest.mark.root
 
@@ -141,6 +144,75 @@ class TestBpfEngine(EngineContract):
         assert {change.what for change in host.engine.call(actions.repair)} == {"repaired"}
         assert host.engine.call(actions.state) == [OPEN]
         assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    def test_the_older_ingress_qdisc_of_somebody_serves_as_well(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        host.run("tc", "qdisc", "add", "dev", "eth0", "ingress")
+        try:
+            before = traffic_control(host)
+            host.engine.call(actions.apply, [OPEN])
+            host.engine.call(actions.renew, LONG_LEASE_MS)
+            assert host.engine.call(actions.repair) == []
+            assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+            host.engine.call(actions.remove)
+            assert traffic_control(host) == before
+        finally:
+            host.run("tc", "qdisc", "del", "dev", "eth0", "ingress")
+
+    # frames that a test run of the program cannot have
+
+    def test_a_frame_of_another_vlan_is_not_ours_and_a_mere_priority_is(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        datagrams = next(shape for shape in shapes(ADDRESS) if shape.name == "UDP").frames
+        for tag, taken in ((b"\x81\0\0\x05", 0), (b"\x88\xa8\0\x05", 0), (b"\x81\0\xe0\0", len(datagrams))):
+            before = accepted(host)
+            tagged = [frame[:12] + tag + frame[12:] for frame in datagrams]
+            segment.client.service.call(actions.send_frames, tagged)
+            # what comes last is seen last: the frames before it have been judged
+            segment.client.service.call(actions.send_frames, datagrams)
+            assert settled_accepted(host, before + taken + len(datagrams)) - before == taken + len(datagrams)
+
+    def test_a_packet_that_is_cut_within_its_header_is_not_accepted(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        datagrams = next(shape for shape in shapes(ADDRESS) if shape.name == "UDP").frames
+        before = accepted(host)
+        cut = [datagrams[0][:length] for length in range(15, 42)]
+        segment.client.service.call(actions.send_frames, cut)
+        segment.client.service.call(actions.send_frames, datagrams)
+        assert settled_accepted(host, before + len(datagrams)) - before == len(datagrams)
+
+    # ARP
+
+    def test_the_kernel_never_answers_for_a_shared_address(self, segment: Segment, hosts: list[Member]) -> None:
+        hosts[0].engine.call(actions.apply, [OPEN])
+        # even with everything set for an answer, the belt holds
+        hosts[0].run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0", "net.ipv4.conf.eth0.arp_ignore=0")
+        assert segment.client.service.call(nft_actions.who_has, VIP, CLIENT, SILENCE_S) == []
+        assert segment.client.service.call(nft_actions.who_has, hosts[0].ip, CLIENT, PATIENCE_S) != []
+
+    def test_a_question_from_a_shared_address_carries_the_shared_mac(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.run("sysctl", "-qw", "net.ipv4.conf.all.arp_announce=0", "net.ipv4.conf.eth0.arp_announce=0")
+        segment.client.service.call(actions.start_tap)
+        host.service.call(nft_actions.ask_from, VIP, "10.77.200.2")
+        host.service.call(nft_actions.ask_from, host.ip, "10.77.200.3")
+        time.sleep(0.2)
+        senders = nft_actions.arp_senders(segment.client.service.call(actions.stop_tap))
+        assert senders[VIP] == {ADDRESS.mac}
+        assert ADDRESS.mac not in senders[host.ip]
 
     # size
 
@@ -263,6 +335,24 @@ class TestBpfEngine(EngineContract):
         assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
         assert host.engine.call(actions.state) == []
         assert "clsact" not in traffic_control(host)
+
+    def test_without_the_right_to_open_old_maps_a_new_process_is_silent_until_its_lease(
+        self, segment: Segment, hosts: list[Member], tmp_path: Path
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.restart_engine()
+        host.engine.call(bpf_actions.give_up_administration)
+        host.engine.call(actions.start_engine, self.maker, str(tmp_path / host.name))
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+        host.engine.call(actions.apply, [OPEN])
+        assert outcomes(segment, many_sources(10), SILENCE_S) == {"silence"}
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+        host.engine.call(actions.remove)
+        assert "vipcast" not in traffic_control(host)
+        host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
 
     # choosing
 
