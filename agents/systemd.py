@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from agents import process
-from agents.ocf import PATH, ExitCode, last_words
+from agents.ocf import PATH, ExitCode
 
 STANDARD = "systemd"
 BOOTED = Path("/run/systemd/system")
@@ -179,7 +179,7 @@ async def _operate(unit: str, operation: str, deadline: float) -> Outcome:
     if operation in ("start", "stop"):
         ended = await _systemctl((operation, "--", unit), deadline)
         if ended.exit_code != 0:
-            reason = last_words(ended.error_output) or f"systemctl {operation} {unit} failed"
+            reason = _said(ended.error_output) or f"systemctl {operation} {unit} failed"
             return Outcome(ExitCode.ERROR, reason=reason, output=ended.error_output)
     while True:
         state = await _show(unit, deadline)
@@ -195,8 +195,13 @@ async def _operate(unit: str, operation: str, deadline: float) -> Outcome:
 async def _show(unit: str, deadline: float) -> UnitState | Outcome:
     ended = await _systemctl(("show", f"--property={','.join(_PROPERTIES)}", "--", unit), deadline)
     if ended.exit_code != 0:
-        return Outcome(ExitCode.ERROR, reason=last_words(ended.error_output) or f"systemctl show {unit} failed")
+        return Outcome(ExitCode.ERROR, reason=_said(ended.error_output) or f"systemctl show {unit} failed")
     return state_of(ended.output)
+
+
+def _said(error_output: str) -> str:
+    """systemctl gives the reason first, and then says where to read more."""
+    return next((line.strip() for line in error_output.splitlines() if line.strip()), "")
 
 
 async def _systemctl(words: tuple[str, ...], deadline: float) -> process.Ended:
