@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daemon.model.configuration import INFINITY, Clone, Configuration, Group, NodeEntry, Primitive
+from daemon.model.validation.clones import instances_max
 from daemon.scheduler.cluster import Cluster, Options, merged, span_ms, truth, whole
 from daemon.scheduler.rules import Facts
 from daemon.scheduler.scores import ban, score_of
@@ -172,7 +173,11 @@ class _Builder:
         unit.promotable = config.legacy_master or truth(meta, "promotable", False)
         unit.interleave = truth(meta, "interleave", False)
         unit.ordered = truth(meta, "ordered", False)
-        unit.clone_max = whole(meta, "clone-max", max(1, len(self.cluster.hosts)))
+        hosts = max(1, len(self.cluster.hosts))
+        address = isinstance(config.child, Primitive) and config.child.id in self.cluster.view.slots
+        most = instances_max(unique=unit.unique, address=address, nodes=hosts)
+        # Refused by validation, but what was stored before must not keep a cluster computing for ever.
+        unit.clone_max = min(whole(meta, "clone-max", hosts), most)
         unit.clone_node_max = whole(meta, "clone-node-max", 1)
         if not unit.unique:
             unit.clone_node_max = min(unit.clone_node_max, 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from daemon.definition import digest, merged, parameters_of
 from daemon.model.configuration import Clone, Configuration, Primitive
+from daemon.model.validation.clones import SLOTS_MAX
 from daemon.model.values import BadValue, parse_boolean
 
 ADDRESS_AGENT = "ocf:heartbeat:IPaddr2"
@@ -63,6 +64,7 @@ def _true(text: str | None) -> bool:
 
 def _count(text: str | None, default: int) -> int:
     try:
-        return max(0, int(text)) if text is not None else default
+        # A store from before there was a limit may say anything.
+        return min(max(0, int(text)), SLOTS_MAX) if text is not None else default
     except ValueError:
         return 0

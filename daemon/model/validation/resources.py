@@ -8,6 +8,7 @@ from daemon.model.agents import STANDARDS
 from daemon.model.configuration import Clone, Configuration, Group, Primitive
 from daemon.model.findings import Finding, error, warning
 from daemon.model.options import META, check_values, unknown_names
+from daemon.model.validation import clones
 from daemon.model.validation.effective import merged
 from daemon.model.values import BadValue, parse_boolean, parse_integer
 from daemon.model.xmltree import parse_xml
@@ -29,6 +30,7 @@ def check(configuration: Configuration) -> Iterator[Finding]:
                 yield error("empty-group", resource.id, f"group '{resource.id}' has no resources", "delete it")
             case Clone():
                 yield from _clone(resource)
+                yield from clones.check(resource, configuration)
     for text in configuration.extras:
         kept = parse_xml(text)
         if kept.tag == "bundle":

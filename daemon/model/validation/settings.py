@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Finding
 from daemon.model.options import OPERATION_DEFAULTS, PROPERTIES, RESOURCE_DEFAULTS, check_values, unknown_names
+from daemon.model.validation import clones
 
 
 def check(configuration: Configuration) -> Iterator[Finding]:
@@ -18,3 +19,5 @@ def check(configuration: Configuration) -> Iterator[Finding]:
         for one in sets:
             yield from check_values("" if noun == "cluster property" else one.id, one.values, known)
             yield from unknown_names(noun, "", one.values, known)
+    for one in configuration.resource_defaults:
+        yield from clones.check_default(one)
