@@ -27,6 +27,7 @@ KINDS = (HashKind.SOURCEIP, HashKind.SOURCEIP_SOURCEPORT, HashKind.SOURCEIP_SOUR
 VERDICTS = ("accepted", "foreign", "expired", "draining", "opening")
 UNPARSABLE = "unparsable"
 """counted an address, the others a slot"""
+_STATES = tuple(SlotState)
 
 CONTROL_WORDS = 64
 _DEADLINE_AT, _GENERATION_AT, _SLOTS_MAX_AT, _ADDRESSES_MAX_AT, _MADE_AT = range(5)
@@ -176,11 +177,8 @@ class Tables:
                 mac_mode=described.mac_mode,
             )
             start = half * self.capacity.slots + first
-            states = {
-                number: SlotState(state)
-                for number, state in enumerate(self._slots[start : start + slots])
-                if state != SlotState.CLOSED
-            }
+            held = self._slots[start : start + slots]
+            states = {number: _STATES[state] for number, state in enumerate(held) if state}
         except (ValueError, IndexError) as problem:
             raise DatapathError(f"the BPF maps were damaged by somebody else: {problem}") from problem
         return Row(Wish(address, states), index, first)
