@@ -8,6 +8,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
 
 pytest.register_assert_rewrite("tests.netns.engine_contract")
 
@@ -20,6 +22,7 @@ from tests.netns.engine_contract import (  # noqa: E402
     PATIENCE_S,
     PORT,
     SILENCE_S,
+    SLOTS,
     EngineContract,
     accepted,
     all_slots,
@@ -28,14 +31,21 @@ from tests.netns.engine_contract import (  # noqa: E402
     misjudged,
     outcomes,
     settled_accepted,
+    share,
     until,
 )
-from tests.netns.frames import shapes, shapes6  # noqa: E402
+from tests.netns.frames import CLIENT_MAC, shapes, shapes6  # noqa: E402
 from tests.netns.segment import CLIENT, VIP, Member, Segment  # noqa: E402
 
 pytestmark = pytest.mark.root
 
 OPEN = Wish(ADDRESS, all_slots(SlotState.OPEN))
+
+
+def syn(source: str) -> bytes:
+    """The frame that begins a connection to the server."""
+    head = Ether(dst=ADDRESS.mac, src=CLIENT_MAC)
+    return bytes(head / IP(src=source, dst=VIP) / TCP(sport=40_000, dport=PORT, flags="S", seq=7))
 
 
 def traffic_control(host: Member) -> str:
@@ -190,6 +200,39 @@ class TestBpfEngine(EngineContract):
         segment.client.service.call(actions.send_frames, cut)
         segment.client.service.call(actions.send_frames, datagrams)
         assert settled_accepted(host, before + len(datagrams)) - before == len(datagrams)
+
+    # moves
+
+    def test_a_draining_slot_takes_the_repeated_syn_of_a_half_open_connection_and_no_other(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        share(ADDRESS, [host], dict.fromkeys(range(SLOTS), host))
+        # nobody has these addresses: what the host answers is lost on the way, and the connections stay half open
+        known, new = syn("10.77.200.9"), syn("10.77.200.10")
+        send = segment.client.service.call
+        before = accepted(host)
+        send(actions.send_frames, [known])
+        assert settled_accepted(host, before + 1) == before + 1
+        host.engine.call(actions.apply, [Wish(ADDRESS, all_slots(SlotState.DRAINING))])
+        send(actions.send_frames, [known, new, known])
+        assert settled_accepted(host, before + 3) == before + 3
+        verdicts = {counter.verdict: counter.packets for counter in host.engine.call(actions.counters)}
+        assert verdicts["draining"] == 1
+
+    def test_a_connection_by_syn_cookie_comes_about_in_an_opening_slot(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        """There is no socket until the client's answer has arrived: the noted SYN tells whose it is."""
+        host = hosts[0]
+        always = host.run("sysctl", "-n", "net.ipv4.tcp_syncookies").strip()
+        host.run("sysctl", "-qw", "net.ipv4.tcp_syncookies=2")
+        try:
+            host.engine.call(actions.apply, [Wish(ADDRESS, all_slots(SlotState.OPENING))])
+            host.engine.call(actions.renew, LONG_LEASE_MS)
+            assert outcomes(segment, many_sources(100), PATIENCE_S) == {"h1"}
+        finally:
+            host.run("sysctl", "-qw", f"net.ipv4.tcp_syncookies={always}")
 
     # ARP
 
