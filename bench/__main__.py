@@ -6,10 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import footprint, gap, packets
+from bench import footprint, gap, packets, scheduler
 from bench.report import Report
 
-BENCHMARKS = {"gap": gap.measure, "packets": packets.measure, "footprint": footprint.measure}
+BENCHMARKS = {
+    "gap": gap.measure,
+    "packets": packets.measure,
+    "footprint": footprint.measure,
+    "scheduler": scheduler.measure,
+}
 OUTPUT = Path("build/bench.json")
 
 

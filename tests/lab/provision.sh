@@ -9,7 +9,7 @@ demo="python3 python3-venv iproute2 iputils-arping iputils-ping tcpdump nftables
 case "${1:-}" in
     demo)  wanted="$demo" ;;
     test)  wanted="$demo pacemaker-cli-utils pcs clang libbpf-dev libbpf1" ;;
-    bench) wanted="$demo" ;;
+    bench) wanted="$demo pacemaker-cli-utils" ;;
     *) echo "usage: $0 demo|test|bench" >&2; exit 2 ;;
 esac
 
