@@ -15,8 +15,9 @@ from daemon.cluster.core.effects import (
     LostLeadership,
     PeerHeard,
     PeerSilent,
-    ProposalCommitted,
     Refused,
+    StoreLost,
+    WaitsForFounders,
     WasLate,
 )
 from daemon.cluster.core.effects import Event as CoreEvent
@@ -60,6 +61,8 @@ class Journal:
                 self._tell("membership", f"this node is admitted (entry {epoch})", epoch=epoch)
             case DeclaredLost(epoch=epoch):
                 self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
+            case StoreLost() | WaitsForFounders():
+                self._who_votes(event)
             case DiskRefused(reason=reason, retry_ns=retry_ns):
                 self._disk_refused(reason, retry_ns)
             case WasLate(late_ns=late_ns):
@@ -67,8 +70,21 @@ class Journal:
                     log.warning("this process was not scheduled for %d ms", late_ns // NS_PER_MS)
             case Refused(what=what, sender=sender, reason=reason):
                 log.debug("%s from %s is not taken: %s", what, sender, reason)
-            case ProposalCommitted():
-                pass
+
+    def _who_votes(self, event: StoreLost | WaitsForFounders) -> None:
+        if isinstance(event, StoreLost):
+            text = (
+                f"{event.node} is a learner: its store was lost; it does not vote. It serves like every other node,"
+                " but the cluster has a vote less until the lost store is put back: this version cannot remove"
+                " a voter and add it again"
+            )
+            self._tell("membership", text, node=event.node)
+        else:
+            text = (
+                "this node's store is empty: a new cluster is founded once all its nodes hear each other;"
+                f" not heard yet: {', '.join(event.nodes)}"
+            )
+            self._tell("membership", text, nodes=list(event.nodes))
 
     def _disk_refused(self, reason: str, retry_ns: int) -> None:
         """Once a minute: it is tried again twice a second."""

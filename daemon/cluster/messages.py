@@ -31,6 +31,12 @@ class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
     """of the sender's admission that its kernel holds (rule 19); 0 before the first"""
     heard: dict[str, tuple[int, int]]
     """peer → newest (incarnation, sequence) that the sender has heard of it"""
+    store_id: str = ""
+    """of the sender's disk (rule 21); "": of a version that did not tell"""
+    blank: bool = False
+    """the sender has never voted nor confirmed anything, as far as its store remembers"""
+    votes: bool = True
+    """the sender has the right to vote on its disk"""
 
 
 class Append(msgspec.Struct, tag="ap", array_like=True, frozen=True):

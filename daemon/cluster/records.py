@@ -19,6 +19,8 @@ class Admit(msgspec.Struct, tag="admit", array_like=True, frozen=True):
     node: str
     incarnation: int
     kernel_boot_id: str
+    store_id: str = ""
+    """of the node's disk: the first that is recorded for a name votes under it, no other does (rule 21)"""
 
 
 class Lost(msgspec.Struct, tag="lost", array_like=True, frozen=True):

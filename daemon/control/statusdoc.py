@@ -152,6 +152,8 @@ def _nodes(cluster: Cluster, core: CoreStatus, now_ns: int) -> Iterator[NodeStat
 def _role(name: str, peer: PeerStatus | None, core: CoreStatus) -> str:
     if name == core.leader:
         return "leader"
+    if peer is not None and peer.store_lost:
+        return "learner"  # its store was lost; it does not vote (LEASES.md, rule 21)
     if name == core.name:
         return core.role.value
     return "follower" if peer is not None and peer.live and core.leader is not None else "unknown"

@@ -26,7 +26,7 @@ class Platter:
     """What the store does with transactions."""
 
     def __init__(self) -> None:
-        self.hard_state = HardState()
+        self.hard_state = HardState(votes=False)
         self.entries: list[LogEntry] = []
 
     def write(self, persist: Persist) -> None:

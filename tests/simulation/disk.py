@@ -18,6 +18,8 @@ class Disk:
     hard_state: HardState = field(default_factory=HardState)
     entries: list[LogEntry] = field(default_factory=list)
     incarnation: int = 0
+    stores: int = 1
+    """how many there were, this one included"""
     slow: bool = False
     full: bool = False
     _under_way: Persist | None = None
@@ -26,8 +28,18 @@ class Disk:
         self.incarnation += 1
         return self.incarnation
 
+    @property
+    def store_id(self) -> str:
+        return f"store-{self.stores}"
+
+    def lose(self) -> None:
+        """Another, empty disk.  The incarnation rises all the same: the store takes the wall clock's seconds."""
+        assert self._under_way is None
+        self.hard_state, self.entries = HardState(), []
+        self.stores += 1
+
     def saved(self) -> Saved:
-        return Saved("store", self.hard_state, tuple(self.entries))
+        return Saved(self.store_id, self.hard_state, tuple(self.entries))
 
     def write(
         self, persist: Persist, at: Callable[[int, Callable[[], None]], None], done: Callable[[bool], None]

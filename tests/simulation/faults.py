@@ -16,7 +16,7 @@ KINDS = (
     *("stop", "stop", "stop leader"),
     *("partition", "partition", "isolate", "isolate leader", "deafen", "cut one way"),
     *("heal", "heal", "heal"),
-    *("transfer", "slow disk", "full disk", "disk ok", "power cut", "replay"),
+    *("transfer", "slow disk", "full disk", "disk ok", "power cut", "replay", "lose disk"),
 )
 
 
@@ -82,6 +82,8 @@ class Faults:
                 host.disk.slow = True
             case "full":
                 host.disk.full = True
+            case "lose":
+                return self._lose_disk(host)
             case "disk":
                 host.disk.slow = host.disk.full = False
         return f"{kind} {host.name}"
@@ -95,6 +97,18 @@ class Faults:
             host.die()
         down_ms = self.rng.choice((1, 5, 20, 60, 150, 400)) * self.rng.random()
         self.world.at(int(down_ms * NS_PER_MS), lambda: self._start(host))
+
+    def _lose_disk(self, host: Host) -> str:
+        """Only while the cluster can bear it: a majority of the voters that the log records keeps its disks."""
+        hosts = list(self.world.hosts.values())
+        intact = sum(other.disk.stores == 1 for other in hosts)
+        if intact - 1 <= len(hosts) // 2 or not self.world.invariants.recorded >= set(self.world.names):
+            return f"{host.name} keeps its disk"
+        if not all(other.disk.hard_state.votes for other in hosts if other.disk.stores == 1):
+            return f"{host.name} keeps its disk"
+        self._kill(host, reboot=self.rng.random() < 0.5)
+        host.disk.lose()
+        return f"lose disk {host.name}"
 
     def _start(self, host: Host) -> None:
         if host.process is None:

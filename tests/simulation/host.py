@@ -152,6 +152,8 @@ class Host:
                 self._write_lease(process, ready.lease_until_ns)
             if process.paused:
                 return
+        for voter in core.elections.votes:
+            world.invariants.counted_vote(self.name, voter, core.replica.term)
         self._arm(process)
         world.looked_at(self)
 

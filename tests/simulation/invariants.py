@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.cluster.records import LogEntry, Lost
+from daemon.cluster.records import Admit, LogEntry, Lost
 from tests.simulation.host import Host
 
 
@@ -19,6 +19,10 @@ class Invariants:
         self.written: dict[tuple[int, int], LogEntry] = {}
         """(index, term) → the entry that a leader appended there"""
         self.committed: list[LogEntry] = []
+        self.recorded: set[str] = set()
+        """names whose voter is in the committed log"""
+        self.elected_by: dict[tuple[int, str], str] = {}
+        """(term, voter) → for whom its vote was counted"""
         self.acknowledged: dict[bytes, int] = {}
         """body of an edit whose proposer was told that it is committed → index"""
 
@@ -27,6 +31,12 @@ class Invariants:
     def became_leader(self, name: str, term: int) -> None:
         if self.leaders.setdefault(term, name) != name:
             raise ViolationError(f"{name} and {self.leaders[term]} have both won term {term}")
+
+    def counted_vote(self, candidate: str, voter: str, term: int) -> None:
+        """One vote a term, however often its voter forgets it."""
+        if self.elected_by.setdefault((term, voter), candidate) != candidate:
+            other = self.elected_by[term, voter]
+            raise ViolationError(f"the vote of {voter} in term {term} counts for {candidate} and for {other}")
 
     def wrote(self, name: str, entries: Iterable[LogEntry]) -> None:
         """Log matching: what has the same index and term is the same."""
@@ -41,6 +51,8 @@ class Invariants:
                 raise ViolationError(f"{name} was given entry {entry.index} after entry {position}")
             if position == len(self.committed):
                 self.committed.append(entry)
+                if isinstance(entry.command, Admit):
+                    self.recorded.add(entry.command.node)
             elif position > len(self.committed) or self.committed[position] != entry:
                 raise ViolationError(f"{name} applies another entry {entry.index} than others did")
 

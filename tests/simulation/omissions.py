@@ -14,6 +14,8 @@ from daemon.cluster.core.elections import Elections
 from daemon.cluster.core.follower import Follower
 from daemon.cluster.core.leader import Leader
 from daemon.cluster.core.membership import Peer
+from daemon.cluster.core.replica import Replica
+from daemon.cluster.core.suffrage import Suffrage
 from daemon.cluster.messages import AppendAnswer
 from daemon.cluster.records import LogEntry
 from tests.simulation.world import World
@@ -211,6 +213,42 @@ class NewProcessProvesLoss(Core):
         return self._Leader(self.replica, expired, now_ns)
 
 
+class WipedStoreVotes(Core):
+    """Rule 21: a voter is its name, whatever its store remembers."""
+
+    class _Suffrage(Suffrage):
+        @property
+        def votes(self) -> bool:
+            return True
+
+        def counts(self, name: str) -> bool:
+            return True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.replica.suffrage = with_suffrage(self._Suffrage, self.replica)
+
+
+class FoundedByMajority(Core):
+    """Rule 21: a new cluster is founded by any majority of blank nodes."""
+
+    class _Suffrage(Suffrage):
+        def found(self) -> None:
+            peers = self._membership.peers.values()
+            blank = 1 + sum(peer.fresh and peer.blank for peer in peers)
+            if self.is_blank and blank > (1 + len(peers)) // 2:
+                self._disk.give_vote()
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.replica.suffrage = with_suffrage(self._Suffrage, self.replica)
+
+
+def with_suffrage(kind: type[Suffrage], replica: Replica) -> Suffrage:
+    store_id = replica.suffrage.store_id
+    return kind(replica.name, store_id, replica.log, replica.disk, replica.admissions, replica.membership)
+
+
 OMISSIONS: dict[str, type[Core]] = {
     "promise": NoPromise,
     "promise-drift": PromiseWithoutDrift,
@@ -230,6 +268,9 @@ OMISSIONS: dict[str, type[Core]] = {
     "guarded-skip": AnyFormerLeaderIsExpired,
     "epoch": AppliedIsEnforced,
     "reboot-wait": NewProcessProvesLoss,
+    "store-id": WipedStoreVotes,
+    "two-stores": WipedStoreVotes,
+    "founders": FoundedByMajority,
     "absolute-deadline": Core,
 }
 

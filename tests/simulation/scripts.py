@@ -13,16 +13,12 @@ from tests.simulation.network import NS_PER_MS
 from tests.simulation.world import World
 
 
-class Scene:
-    """A calm cluster of `nodes` hosts with the profile `fast`, all admitted, led by the first."""
+class Stage:
+    """`nodes` hosts with the profile `fast`, none of them started yet."""
 
-    def __init__(self, core: type[Core], nodes: int, ppm: dict[str, int] | None = None) -> None:
+    def __init__(self, core: type[Core], nodes: int) -> None:
         self.world = World(1, nodes=nodes, profile="fast", core=core)
         self.network = self.world.network
-        for name, host in self.world.hosts.items():
-            host.clock.ppm = (ppm or {}).get(name, 0)
-            self.world.at(host.rng.randint(0, NS_PER_MS), host.start)
-        self.let_lead("a1")
 
     def host(self, name: str) -> Host:
         return self.world.hosts[name]
@@ -37,11 +33,18 @@ class Scene:
 
     def let_lead(self, name: str) -> None:
         """Wait until the cluster is whole, and have leadership handed over where another one has it."""
-        self.until(lambda: self.world.ailing() is None)
+        self.until(lambda: self.world.ailing() is None and self.has_all_entries(name))
         for host in self.world.hosts.values():
             if host.leads(self.world.now_ns) and host.name != name:
                 self.hand_over(host, name)
         self.until(lambda: self.leads(name) and self.world.ailing() is None)
+
+    def has_all_entries(self, name: str) -> bool:
+        """Whether whoever leads knows that the disk of `name` holds the whole log."""
+        for host in self.world.hosts.values():
+            if host.leads(self.world.now_ns) and host.name != name and (leader := self.core(host.name).leader):
+                return leader.replication.progress[name].match == leader.replica.log.last_index
+        return True
 
     def hand_over(self, host: Host, to: str) -> None:
         def step(process: Process) -> None:
@@ -61,9 +64,32 @@ class Scene:
         names, side = self.world.names, set(side)
         self.network.cut = {(a, b) for a in names for b in names if (a in side) != (b in side)}
 
+    def lose_disk(self, name: str) -> None:
+        """It is down, and will start with an empty disk."""
+        self.host(name).die()
+        self.host(name).disk.lose()
+
+    def edit(self, name: str) -> None:
+        self.host(name).edit(b"an edit")
+
+    @property
+    def edit_is_acknowledged(self) -> bool:
+        return b"an edit" in self.world.invariants.acknowledged
+
     def tail_has_loss(self, name: str, of: str) -> bool:
         standing = self.core(name).replica.admissions.tail.get(of)
         return standing is not None and not standing.admitted
+
+
+class Scene(Stage):
+    """A calm cluster, all admitted, led by the first."""
+
+    def __init__(self, core: type[Core], nodes: int, ppm: dict[str, int] | None = None) -> None:
+        super().__init__(core, nodes)
+        for name, host in self.world.hosts.items():
+            host.clock.ppm = (ppm or {}).get(name, 0)
+            self.world.at(host.rng.randint(0, NS_PER_MS), host.start)
+        self.let_lead("a1")
 
 
 def a_loss_that_a_minority_has(core: type[Core]) -> None:
@@ -150,6 +176,54 @@ def a_daemon_that_starts_again(core: type[Core]) -> None:
     scene.go_on(300)
 
 
+def a_voter_whose_disk_was_lost(core: type[Core]) -> None:
+    """Rule 21: an edit is on the disks of a1 and a2; a2's is lost, and a3, which asks a2 for its vote, lags."""
+    scene = Scene(core, nodes=3)
+    scene.part({"a3"})
+    scene.edit("a1")
+    scene.until(lambda: scene.edit_is_acknowledged)
+    scene.lose_disk("a2")
+    scene.host("a1").die()
+    scene.network.cut = set()
+    scene.host("a2").start()
+    scene.go_on(600)
+    scene.host("a1").start()
+    scene.until(lambda: scene.world.ailing() is None)
+
+
+def two_voters_whose_disks_were_lost(core: type[Core]) -> None:
+    """Rule 21: the same with two empty disks, a majority together with those that lag."""
+    scene = Scene(core, nodes=5)
+    scene.part({"a4", "a5"})
+    scene.edit("a1")
+    scene.until(lambda: scene.edit_is_acknowledged)
+    for name in ("a2", "a3"):
+        scene.lose_disk(name)
+    scene.host("a1").die()
+    scene.network.cut = set()
+    for name in ("a2", "a3"):
+        scene.host(name).start()
+    scene.go_on(600)
+    scene.host("a1").start()
+    scene.until(lambda: scene.world.ailing() is None)
+
+
+def a_new_node_and_one_whose_disk_was_lost(core: type[Core]) -> None:
+    """Rule 21: a3 has never been up when a1 and a2 begin; then a2's disk is lost, and a1 is down for a while."""
+    stage = Stage(core, nodes=3)
+    for name in ("a1", "a2"):
+        stage.host(name).start()
+    stage.edit("a1")
+    stage.go_on(600)
+    stage.lose_disk("a2")
+    stage.host("a1").die()
+    for name in ("a2", "a3"):
+        stage.host(name).start()
+    stage.go_on(600)
+    stage.host("a1").start()
+    stage.until(lambda: stage.world.ailing() is None)
+
+
 SCRIPTS: dict[str, Callable[[type[Core]], None]] = {
     "own-commit-first": a_loss_that_a_minority_has,
     "new-leader-wait": a_node_that_only_the_former_leader_hears,
@@ -158,4 +232,7 @@ SCRIPTS: dict[str, Callable[[type[Core]], None]] = {
     "guarded-skip": a_leader_that_was_granted_a_moment_ago,
     "reboot-wait": a_daemon_that_starts_again,
     "promise-drift": a_leader_with_a_slow_clock,
+    "store-id": a_voter_whose_disk_was_lost,
+    "two-stores": two_voters_whose_disks_were_lost,
+    "founders": a_new_node_and_one_whose_disk_was_lost,
 }

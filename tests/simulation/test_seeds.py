@@ -34,7 +34,7 @@ def test_state_and_executor_keep_the_invariants_on_top_of_it(first: int) -> None
 
 def test_a_run_is_full_of_events() -> None:
     """A simulation in which nothing happens would prove nothing."""
-    counts = [World(seed).run() for seed in range(10)]
+    counts = [World(seed).run() for seed in range(15)]
     assert sum(count.elections for count in counts) > 30
     assert sum(count.losses for count in counts) > 30
     assert sum(count.admissions for count in counts) > 60

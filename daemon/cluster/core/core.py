@@ -168,7 +168,9 @@ class Core:
     def persisted(self, receipt: int, now_ns: int) -> None:
         """The transaction `receipt` is on disk, fsync included."""
         self._now_ns = now_ns
+        voted = self.replica.disk.may_vote
         if self.replica.disk.done(receipt):
+            self._heartbeat_soon |= self.replica.disk.may_vote and not voted
             self.elections.on_stable()
             self._settle(now_ns)
             if self.leader is None:
@@ -214,7 +216,7 @@ class Core:
         """
         self._now_ns = now_ns
         leader = self.leader
-        if leader is None or to not in leader.replication.progress:
+        if leader is None or to not in leader.replication.progress or not self.replica.suffrage.counts(to):
             return False
         if leader.replication.progress[to].match < self.replica.log.last_index:
             return False
@@ -254,7 +256,7 @@ class Core:
     def _on_heartbeat(self, sender: str, heartbeat: Heartbeat, now_ns: int) -> None:
         membership = self.replica.membership
         known = membership.peers[sender]
-        before, was_silent = known.incarnation, known.silent
+        before, was_silent, store_before = known.incarnation, known.silent, known.store_id
         peer = membership.heard(sender, heartbeat, now_ns)
         if peer is None:
             return
@@ -263,6 +265,9 @@ class Core:
             self.replica.report(PeerHeard(sender, peer.incarnation))
         if peer.incarnation != before:
             self._heartbeat_soon = True  # it needs our echo before it trusts us
+        if self.leader is not None and peer.store_id != store_before:
+            self.leader.replication.store_replaced(sender)
+        self.replica.suffrage.found()
         if self.leader is not None and peer.fresh:
             self.leader.grants.heard(sender)
             self.leader.grant(peer, now_ns)
@@ -272,7 +277,10 @@ class Core:
 
     def _send_heartbeat(self, now_ns: int) -> None:
         replica = self.replica
-        heartbeat = replica.membership.next_heartbeat(replica.term, self._epoch_to_tell(), now_ns)
+        suffrage = replica.suffrage
+        heartbeat = replica.membership.next_heartbeat(
+            replica.term, self._epoch_to_tell(), now_ns, suffrage.store_id, suffrage.is_blank, replica.disk.may_vote
+        )
         replica.send(None, heartbeat)
         self._heartbeat_soon = False
         self._next_heartbeat_ns = now_ns + replica.timers.heartbeat_ns
@@ -411,6 +419,7 @@ class Core:
             replica.admissions.commit(entry)
             self._note_committed(entry)
         replica.commit = index
+        replica.suffrage.recorded()
         replica.ready.committed.extend(entries)
         if self.leader is not None:
             self.leader.committed()
@@ -449,6 +458,7 @@ class Core:
         if self.leader is not None:
             self._commit_to(self.leader.committable(), now_ns)
             self.leader.extend_own_lease(now_ns)
+        self.replica.ready.events += self.replica.suffrage.news(self.replica.promise.binds(now_ns))
         if self._heartbeat_soon:
             self._send_heartbeat(now_ns)
 

@@ -7,6 +7,8 @@ them are held here until the fsync is over (LEASES.md, rule 7): otherwise a powe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from daemon.cluster.core.effects import HardState, Persist, Saved, Send
 from daemon.cluster.core.log import Log
 
@@ -17,12 +19,12 @@ HELD_MAX = 64
 class Disk:
     def __init__(self, saved: Saved, log: Log, retry_ns: int) -> None:
         self.log = log
-        self.hard_state = saved.hard_state
+        self.hard_state = _with_its_right(saved)
         self.stable_index = log.last_index
         """up to here the disk holds what the log in memory holds"""
         self._disk_last = log.last_index
         """highest index that the disk may hold, right or wrong"""
-        self._hard_state_stable = saved.hard_state
+        self._hard_state_stable = self.hard_state
         self._receipt = 0
         self._receipt_done = 0
         self._under_way: Persist | None = None
@@ -37,7 +39,16 @@ class Disk:
 
     def set_hard_state(self, term: int, voted_for: str | None) -> None:
         assert term >= self.hard_state.term
-        self.hard_state = HardState(term, voted_for)
+        self.hard_state = replace(self.hard_state, term=term, voted_for=voted_for)
+
+    def give_vote(self) -> None:
+        """This store has earned its vote (`suffrage`); it counts from the fsync on."""
+        self.hard_state = replace(self.hard_state, votes=True)
+
+    @property
+    def may_vote(self) -> bool:
+        """Whether the right to vote is on disk."""
+        return self._hard_state_stable.votes is True
 
     def truncated_from(self, index: int) -> None:
         self.stable_index = min(self.stable_index, index - 1)
@@ -121,3 +132,11 @@ class Disk:
         free = [send for needed, send in self._held if clean or needed <= self._receipt_done]
         self._held = [held for held in self._held if not clean and held[0] > self._receipt_done]
         return free
+
+
+def _with_its_right(saved: Saved) -> HardState:
+    """A store of a version that did not ask has its vote if it has lived; an empty one has to earn it."""
+    hard_state = saved.hard_state
+    if hard_state.votes is not None:
+        return hard_state
+    return replace(hard_state, votes=hard_state.term > 0 or len(saved.entries) > 0)

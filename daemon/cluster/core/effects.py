@@ -16,6 +16,8 @@ class HardState:
 
     term: int = 0
     voted_for: str | None = None
+    votes: bool | None = None
+    """whether this store has the right to vote (`suffrage`); None: written by a version that did not ask"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,20 @@ class ProposalCommitted:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoreLost:
+    """`node` has another store than the one that votes under its name: it learns, and does not vote (rule 21)."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsForFounders:
+    """A new cluster is founded by all its nodes; these were not heard yet."""
+
+    nodes: tuple[str, ...]
+
+
 Event = (
     BecameLeader
     | LostLeadership
@@ -144,6 +160,8 @@ Event = (
     | Admitted
     | DeclaredLost
     | ProposalCommitted
+    | StoreLost
+    | WaitsForFounders
 )
 
 
@@ -181,6 +199,8 @@ class PeerStatus:
     """of the newest admission or loss in the committed log; 0: none yet"""
     enforced_epoch: int
     """as the node itself says"""
+    store_lost: bool = False
+    """learner: its store was lost; it does not vote"""
 
 
 @dataclass(frozen=True, slots=True)

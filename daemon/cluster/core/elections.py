@@ -45,8 +45,10 @@ class Elections:
 
     def stand_at_ns(self, now_ns: int) -> int:
         """When it is this follower's turn; FAR_NS while it could not win or not write its vote down."""
-        membership = self.replica.membership
-        live = list(membership.live_peers(now_ns))
+        membership, suffrage = self.replica.membership, self.replica.suffrage
+        live = [peer for peer in membership.live_peers(now_ns) if suffrage.counts(peer.name)]
+        if not suffrage.votes:
+            return FAR_NS
         if len(live) + 1 < quorum.majority(self.replica.voters) or self.replica.disk.refusing:
             return FAR_NS
         before_me = sum(peer.rank < membership.rank for peer in live if peer.name != self.replica.leader)
@@ -69,6 +71,8 @@ class Elections:
 
     def on_pre_vote_answer(self, sender: str, answer: PreVoteAnswer, now_ns: int) -> None:
         if self.role is not Role.PRECANDIDATE or answer.term != self.replica.term + 1:
+            return
+        if not self.replica.suffrage.counts(sender):
             return
         if answer.granted or answer.wait_ns >= 0:
             self._waits[sender] = now_ns + answer.wait_ns
@@ -110,8 +114,15 @@ class Elections:
             self._votes.add(self.replica.name)
 
     def on_vote_answer(self, sender: str, answer: VoteAnswer) -> None:
+        if not self.replica.suffrage.counts(sender):
+            return
         if self.role is Role.CANDIDATE and answer.term == self.replica.term and answer.granted:
             self._votes.add(sender)
+
+    @property
+    def votes(self) -> frozenset[str]:
+        """Whose votes count for this candidate, in its term."""
+        return frozenset(self._votes) if self.role is Role.CANDIDATE else frozenset()
 
     @property
     def is_won(self) -> bool:
@@ -120,7 +131,7 @@ class Elections:
 
     def on_transfer(self, sender: str, transfer: Transfer, now_ns: int) -> None:
         """Rule 10: the leader has stopped granting, so nobody's promise to it is needed any more."""
-        if self.role is Role.LEADER or self.replica.disk.refusing:
+        if self.role is Role.LEADER or self.replica.disk.refusing or not self.replica.suffrage.votes:
             return
         if transfer.term == self.replica.term and sender == self.replica.leader:
             self._campaign(now_ns, by_transfer=True)
@@ -132,7 +143,7 @@ class Elections:
         if question.term <= replica.term:
             replica.send(sender, Reject(replica.term))
             return
-        if not replica.log.up_to_date(question.last_index, question.last_term):
+        if not replica.suffrage.votes or not replica.log.up_to_date(question.last_index, question.last_term):
             replica.send(sender, PreVoteAnswer(question.term, False, -1))
         elif (wait_ns := self._unwilling_for_ns(now_ns)) > 0:
             replica.send(sender, PreVoteAnswer(question.term, False, wait_ns))
@@ -152,6 +163,7 @@ class Elections:
             self._is_free_for(sender)
             and willing
             and not replica.disk.refusing
+            and replica.suffrage.votes
             and replica.log.up_to_date(question.last_index, question.last_term)
         ):
             self.step_down()
@@ -167,6 +179,8 @@ class Elections:
 
     def would_hear(self, question: Vote, now_ns: int) -> bool:
         """Whether a call for votes of a higher term may move this voter into that term (rule 2)."""
+        if not self.replica.suffrage.votes:
+            return False
         return question.transfer or self._unwilling_for_ns(now_ns) == 0
 
     # --- back to being a follower

@@ -77,7 +77,9 @@ class Leader:
 
         Only an entry of the own term says so; older ones are committed along with it (Raft, 5.4.2).
         """
-        matches = self.replication.matches()
+        matches = {
+            name: match for name, match in self.replication.matches().items() if self.replica.suffrage.counts(name)
+        }
         matches[self.replica.name] = self.replica.disk.stable_index
         index = quorum.reached(matches, self.replica.voters) or 0
         if index > self.replica.commit and self.replica.log.term_at(index) == self.term:
@@ -113,7 +115,8 @@ class Leader:
         self.replica.promise.renew(now_ns)
 
     def answered(self, sender: str, answer: AppendAnswer, now_ns: int) -> None:
-        self.rounds.answered(sender, answer.round, now_ns)
+        if self.replica.suffrage.counts(sender):
+            self.rounds.answered(sender, answer.round, now_ns)
         self.replication.answered(sender, answer, now_ns)
 
     def is_deposed(self, now_ns: int) -> bool:
@@ -172,6 +175,11 @@ class Leader:
             return
         self._admit_or_lose(replica.name, replica.incarnation, replica.kernel_boot_id, True, standing, now_ns)
 
+    def _store_of(self, name: str) -> str:
+        if name == self.replica.name:
+            return self.replica.suffrage.store_id
+        return self.replica.membership.peers[name].store_id
+
     def _declare(self, peer: Peer, now_ns: int) -> None:
         standing = self.replica.admissions.tail.get(peer.name)
         present = self._is_ready_to_join(peer, now_ns)
@@ -208,7 +216,7 @@ class Leader:
 
     def _admit(self, name: str, incarnation: int, boot_id: str, now_ns: int) -> None:
         if self.grants.may_admit(name, now_ns):
-            self.append(Admit(name, incarnation, boot_id), now_ns)
+            self.append(Admit(name, incarnation, boot_id, self._store_of(name)), now_ns)
             self.grants.admitted(name, now_ns)
 
     def _lose(self, name: str, now_ns: int) -> None:

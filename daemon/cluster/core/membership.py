@@ -28,6 +28,9 @@ class Peer:
     kernel_boot_id: str = ""
     epoch: int = 0
     """that its kernel enforces"""
+    store_id: str = ""
+    blank: bool = False
+    votes: bool = False
     heard_ns: int | None = None
     fresh: bool = False
     echoed_sequence: int = 0
@@ -66,6 +69,7 @@ class Membership:
         peer.sequence = heartbeat.sequence
         peer.kernel_boot_id = heartbeat.kernel_boot_id
         peer.epoch = heartbeat.epoch
+        peer.store_id, peer.blank, peer.votes = heartbeat.store_id, heartbeat.blank, heartbeat.votes
         peer.heard_ns = now_ns
         peer.fresh = echo_incarnation == self.incarnation
         if peer.fresh and echo_sequence <= self._sequence:
@@ -95,7 +99,9 @@ class Membership:
 
     # --- sent to others
 
-    def next_heartbeat(self, term: int, epoch: int, now_ns: int) -> Heartbeat:
+    def next_heartbeat(
+        self, term: int, epoch: int, now_ns: int, store_id: str, blank: bool, votes: bool
+    ) -> Heartbeat:
         """Its stamp, from before it leaves, is what a grant to it will be counted from (rule 13)."""
         self._sequence += 1
         self._sent[self._sequence] = now_ns
@@ -107,6 +113,9 @@ class Membership:
             term=term,
             epoch=epoch,
             heard={peer.name: (peer.incarnation, peer.sequence) for peer in self.peers.values() if peer.ever_heard},
+            store_id=store_id,
+            blank=blank,
+            votes=votes,
         )
 
     def stamp_of(self, sequence: int) -> int | None:

@@ -12,6 +12,7 @@ from daemon.cluster.core.leases import OwnLease, Promise
 from daemon.cluster.core.log import Log
 from daemon.cluster.core.membership import Membership
 from daemon.cluster.core.proposals import REMEMBERED_MAX, Remembered
+from daemon.cluster.core.suffrage import Suffrage
 from daemon.cluster.messages import Message
 from daemon.cluster.records import LogEntry
 from daemon.cluster.timers import Timers
@@ -47,6 +48,7 @@ class Replica:
         self.admissions = Admissions(saved.entries)
         self.remembered = Remembered(self.log.newest(REMEMBERED_MAX))
         self.membership = Membership(name, members, incarnation, kernel_boot_id, timers)
+        self.suffrage = Suffrage(name, saved.store_id, self.log, self.disk, self.admissions, self.membership)
         self.promise = Promise(now_ns, timers.promise_ns)
         self.own_lease = OwnLease()
         self.enforced_epoch = 0

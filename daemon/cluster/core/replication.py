@@ -92,5 +92,9 @@ class Replication:
         self._send(peer, self._make_append(progress.next, count))
         progress.next += count
 
+    def store_replaced(self, peer: str) -> None:
+        """Its disk is another one: what the former held is gone."""
+        self.progress[peer] = Progress(match=0, next=self._log.last_index + 1)
+
     def matches(self) -> dict[str, int]:
         return {peer: progress.match for peer, progress in self.progress.items()}

@@ -45,4 +45,5 @@ def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
         admitted_incarnation=None if standing is None else standing.incarnation,
         epoch=0 if standing is None else standing.epoch,
         enforced_epoch=replica.enforced_epoch if peer is None else peer.epoch,
+        store_lost=replica.suffrage.store_is_lost if peer is None else replica.suffrage.has_lost_its_store(peer),
     )

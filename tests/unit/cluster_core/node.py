@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from daemon.cluster.core import Core, Role, Saved
+from daemon.cluster.core import Core, HardState, Role, Saved
 from daemon.cluster.core.effects import Event, Send
 from daemon.cluster.messages import (
     Append,
@@ -23,6 +23,8 @@ MS = 1_000_000
 MEMBERS = ("a1", "a2", "a3", "a4")
 TIMERS = PROFILES["default"]
 INCARNATION = 5
+FOUNDER = Saved("store", HardState(votes=True))
+"""of a new cluster, before its first election"""
 
 Kind = TypeVar("Kind")
 
@@ -49,7 +51,7 @@ class Node:
         self.name = name
         self.now_ns = 10**12
         self.core = kind(
-            name, MEMBERS, TIMERS, INCARNATION, f"{name}-boot", saved or Saved("store"), self.now_ns, NoChance()
+            name, MEMBERS, TIMERS, INCARNATION, f"{name}-boot", saved or FOUNDER, self.now_ns, NoChance()
         )
         self.disk_works = True
         self.outbox: list[Send] = []
