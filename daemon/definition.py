@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Group, Operation, Primitive
-from daemon.model.values import parse_duration_ms, parse_score
+from daemon.model.values import BadValue, parse_duration_ms, parse_score
 
 OPERATION_TIMEOUT_MS = 20_000
 """Pacemaker's default-action-timeout"""
@@ -51,10 +52,25 @@ def merged(sets: Iterable[AttributeSet]) -> dict[str, str]:
     """Values of several sets; the earlier and the higher score win.  Sets under a rule are not looked at."""
     values: dict[str, str] = {}
     plain = [s for s in sets if s.rule is None]
-    for attributes in sorted(plain, key=lambda s: -parse_score(s.score or "0")):
+    for attributes in sorted(plain, key=lambda s: -_score(s)):
         for name, value in attributes.values.items():
             values.setdefault(name, value)
     return values
+
+
+def _score(attributes: AttributeSet) -> int:
+    try:
+        return parse_score(attributes.score or "0")
+    except BadValue:
+        return 0
+
+
+def canonical_ip(text: str) -> str:
+    """An ip as everybody spells it, so that two spellings of one are equal; other text stays what it is."""
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        return text.strip()
 
 
 def parameters_of(configuration: Configuration, primitive: Primitive) -> dict[str, str]:

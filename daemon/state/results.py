@@ -62,6 +62,12 @@ class Results:
         self.failures[key] = min(INFINITY, self.failures.get(key, 0) + weight)
         self.last_failure_ms[key] = stamp_ms
 
+    def presume_running(self, node: str, instance: str, index: int, stamp_ms: int) -> None:
+        """Count an instance as started there, although this incarnation of the node has told nothing of it."""
+        self.operations[node, instance, "start", 0] = OperationView(
+            node, instance, "start", 0, exit_code=OK, status="done", expected=OK, serial=index, stamp_ms=stamp_ms
+        )
+
     def _supersede(self, result: Result) -> None:
         """A start or stop that succeeded makes what was known of the instance there history."""
         for key in [k for k in self.operations if k[:2] == (result.node, result.instance)]:

@@ -17,6 +17,7 @@ import msgspec
 from pydantic import ValidationError
 
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
+from daemon.definition import primitive_of
 from daemon.model.configuration import INFINITY, Configuration
 from daemon.model.findings import Finding, error, errors_of
 from daemon.model.validation import validate
@@ -24,9 +25,11 @@ from daemon.scheduler.planner import plan
 from daemon.scheduler.view import NodeView, Plan, SlotsView, View
 from daemon.state import commands
 from daemon.state.addresses import SlotDriven, slot_driven
+from daemon.state.claims import Claims, claims_of, ip_of, second_names, with_waiting_starts
 from daemon.state.results import Results
 from daemon.state.settle import close_address, release_address, settle_address
 from daemon.state.slots import Phase, Slot
+from daemon.state.started import Started
 from daemon.state.tickets import Tickets
 from datapath.engine import SlotState
 
@@ -91,6 +94,7 @@ class State:
     refusals: dict[tuple[str, str], str] = field(default_factory=dict)
     """(address, node) → why it cannot be served there, for as long as the failure counts"""
     _tickets: Tickets = field(default_factory=Tickets)
+    _started: Started = field(default_factory=Started)
 
     def __post_init__(self) -> None:
         self.members = tuple(self.members)
@@ -132,6 +136,11 @@ class State:
                     if slot.holder == name and slot.opened:
                         slots[number] = unconfirmed(slot)
             node.leaving = False
+            if node.kernel_boot_id != kernel_boot_id:
+                self._started.forget_node(name)
+            for instance in self._started.retired(name, self.configuration):
+                # Nobody probes for what is configured no more; it was running, and its kernel has not ended since.
+                self.results.presume_running(name, instance, self.index, self.now_ms)
         node.admitted, node.incarnation, node.kernel_boot_id = True, incarnation, kernel_boot_id
         node.epoch = self.index
         return Outcome(True, f"{name} takes part")
@@ -213,6 +222,7 @@ class State:
             return Outcome(False, f"the configuration is none: {text}", (error("bad-configuration", "", text),))
         if errors_of(findings):
             return Outcome(False, "the configuration has errors", findings)
+        self._started.edited(self.configuration)
         self.configuration = configuration
         self.configuration_epoch = self.index
         return Outcome(True, edit.comment, findings)
@@ -227,6 +237,9 @@ class State:
         promoted = result.node in self.plan.promoted.get(result.instance, ())
         fatal = self._property("start-failure-is-fatal", "true") not in {"false", "off", "no", "n", "0"}
         failed = self.results.add(result, self.index, self.now_ms, promoted, fatal)
+        self._started.add(result, self.configuration)
+        if result.operation == "stop" and not failed and primitive_of(self.configuration, result.instance) is None:
+            self.results.refresh(frozenset({result.instance}), result.node)
         ended = "failed" if failed else "done"
         return Outcome(True, f"{result.operation} of {result.instance} on {result.node}: {ended}")
 
@@ -294,11 +307,18 @@ class State:
             self.slots.setdefault(address, {})
         self._retire(driven)
         for _ in range(SETTLE_ROUNDS_MAX):
-            self.plan = plan(self.view())
+            self.plan = self._planned()
             if not self._follow(driven):
                 break
         else:
-            self.plan = plan(self.view())
+            self.plan = self._planned()
+
+    def _planned(self) -> Plan:
+        return with_waiting_starts(plan(self.view()), self.configuration, self._claims())
+
+    def _claims(self) -> Claims:
+        admitted = {node.name for node in self.nodes.values() if node.admitted}
+        return claims_of(self.in_force, self.slots, self._started.addresses(admitted))
 
     def _retire(self, driven: Mapping[str, SlotDriven]) -> None:
         """Slots of what is no shared address any more are drained; of what means something else now, closed."""
@@ -327,6 +347,8 @@ class State:
             slots = self.slots[address]
             if address not in self.in_force or self.in_force[address].mapping != target.mapping:
                 continue
+            if self._served_as_another(address):
+                continue
             settled = settle_address(
                 slots,
                 self.plan.slots.get(address, {}),
@@ -339,6 +361,12 @@ class State:
                 self.slots[address] = settled
                 changed = True
         return changed
+
+    def _served_as_another(self, address: str) -> bool:
+        """Whether the ip is still in force under another name: it is given out when that has let go of it."""
+        if address in second_names(self.in_force, self.slots):
+            return True
+        return bool(self._claims().get(ip_of(self.in_force[address]), frozenset()) - {address})
 
     def _may_hold(self, address: str, name: str) -> bool:
         """May a node be given a slot: is it sure that no plain run of the same address accepts its packets?
@@ -388,6 +416,15 @@ class State:
             defaults=DEFAULTS,
         )
 
+    def definable(self, node: str, instance: str, operation: str) -> Configuration:
+        """The configuration that an operation on a node is to be defined by.
+
+        A stop takes the one under which the instance was started there, everything else today's.
+        """
+        if operation != "stop":
+            return self.configuration
+        return self._started.definable(node, instance, self.configuration)
+
     def wishes(self, node: str) -> dict[str, dict[int, SlotState]]:
         """What this node's kernel shall hold: address → slot → state; slots that are not named are closed.
 
@@ -398,7 +435,10 @@ class State:
         if own is None or not own.admitted:
             return {}
         wished: dict[str, dict[int, SlotState]] = {}
+        waiting = second_names(self.in_force, self.slots)
         for address, slots in sorted(self.slots.items()):
+            if address in waiting:
+                continue
             concerned = {n: s for n, s in sorted(slots.items()) if node in (s.holder, s.successor)}
             if concerned or node in self.plan.slots.get(address, {}).values():
                 wished[address] = {n: s.wish(node) for n, s in concerned.items()}
@@ -422,6 +462,8 @@ class State:
             ],
             "in_force": [[a, driven.definition] for a, driven in sorted(self.in_force.items())],
             "ready": [[a, sorted(nodes)] for a, nodes in sorted(self.ready.items())],
+            "refusals": sorted([*key, reason] for key, reason in self.refusals.items()),
+            "started": self._started.names(),
             "operations": [repr(o) for _, o in sorted(self.results.operations.items())],
             "failures": sorted([*k, v] for k, v in self.results.failures.items()),
             "plan": [repr(self.plan.placement), repr(self.plan.slots), [a.key for a in self.plan.actions]],
