@@ -115,7 +115,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
             found.append(Clone(id=f"{ident}-clone", child=child, meta=(*sets, unique)))
         else:
             found.append(child)
-    names: list[str] = [r.id for r in found]
+    names = [r.id for r in found]
     ids = draw(st.permutations(names))
     constraints: list[AnyConstraint] = []
     score = mostly(WORDS["score"])
@@ -123,7 +123,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         constraints.append(Colocation(id="c1", resource=ids[0], with_resource=ids[1], score=draw(score)))
     if len(ids) > 1 and draw(st.booleans()):
         constraints.append(Order(id="c2", first=ids[1], then=ids[0]))
-    if ids and draw(st.booleans()):
+    if len(ids) > 0 and draw(st.booleans()):
         constraints.append(Location(id="c3", resource=ids[0], node=draw(name), score=draw(score)))
     nodes = (NodeEntry(id="1", name="a1", attributes=draw(attributes(NODE, "a1-a"))),)
     return Configuration(
