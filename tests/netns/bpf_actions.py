@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from datapath.bpf import program
 from datapath.bpf.attach import Attachments, Hook
 from datapath.bpf.engine import BpfEngine
 from datapath.bpf.program import Program
+from datapath.engine import Wish
 from datapath.host.links import index_of
 from tests.netns import actions
 
@@ -57,6 +59,13 @@ def capacity() -> tuple[int, int]:
     """(addresses, slots) that the tables have room for."""
     has = _program().tables.capacity
     return has.addresses, has.slots
+
+
+def apply_in_turn(wishes: Sequence[Wish], times: int) -> None:
+    """Each wish, one after the other, again and again."""
+    for _ in range(times):
+        for wish in wishes:
+            _engine().apply([wish])
 
 
 def noted_deadline() -> int:

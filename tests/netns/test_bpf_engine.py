@@ -14,6 +14,7 @@ from scapy.layers.l2 import Ether
 pytest.register_assert_rewrite("tests.netns.engine_contract")
 
 from datapath.engine import DatapathError, HashKind, SlotState, Wish  # noqa: E402
+from datapath.hashing import slot_of_packet  # noqa: E402
 from datapath.mac import shared_mac  # noqa: E402
 from tests.netns import actions, bpf_actions, nft_actions  # noqa: E402
 from tests.netns.engine_contract import (  # noqa: E402
@@ -256,6 +257,29 @@ class TestBpfEngine(EngineContract):
         senders = nft_actions.arp_senders(segment.client.service.call(actions.stop_tap))
         assert senders[VIP] == {ADDRESS.mac}
         assert ADDRESS.mac not in senders[host.ip]
+
+    # changes
+
+    def test_a_slot_that_stays_open_loses_no_packet_while_thousands_of_others_change(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host = hosts[0]
+        address = replace(ADDRESS, slots=1000)
+        datagram = next(shape for shape in shapes(address) if shape.name == "UDP").frames[0]
+        number = slot_of_packet(datagram[14:], address.hash_kind, address.seed, address.slots)
+        assert isinstance(number, int)
+        turns = [
+            Wish(address, dict.fromkeys(range(parity, 1000, 2), SlotState.OPEN) | {number: SlotState.OPEN})
+            for parity in (0, 1)
+        ]
+        host.engine.call(actions.apply, turns[:1])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        before = accepted(host)
+        host.engine.send(bpf_actions.apply_in_turn, turns, 200)
+        for _ in range(40):
+            segment.client.service.call(actions.send_frames, [datagram] * 500)
+        host.engine.receive()
+        assert settled_accepted(host, before + 20_000) - before == 20_000
 
     # size
 
