@@ -48,12 +48,17 @@ those that take a node also take several, `a1,a2`. Quorum stays what it was.
 
 | option | supposes |
 |---|---|
-| `--node-fail a2` | a2 is gone without a word. With fencing (in a CIB) it is unclean and is fenced first; on a vipcast cluster its lease ends, and its slots are free |
+| `--node-fail a2` | a2 is gone without a word |
 | `--node-up a2` | a2 is back, freshly booted: it is probed, then gets what it is due |
-| `--op-fail web:monitor:a2:7` | that operation has just ended with exit code 7 (1 when left out), and counts as a failure. `monitor` is the first recurring one that is configured. A failed `start` of a shared address: its host could not take it up |
+| `--op-fail web:monitor:a2:7` | that operation has just ended with exit code 7 (1 when left out), a failure |
 | `--set stop-all-resources=true` | a cluster property; an empty value removes it |
 | `--set web:target-role=Stopped` | a meta attribute of a resource, group or clone |
-| `--set a2:standby=on` | an attribute of a node. `resource/ID:…` and `node/ID:…` tell a resource and a node of one name apart |
+| `--set a2:standby=on` | an attribute of a node |
+
+In a CIB with fencing a node that fails is unclean and is fenced first; on a vipcast cluster its lease ends, and its
+slots are free. A failed `monitor` is the first recurring one that is configured. A failed `start` of a shared address
+means that its host could not take it up. `resource/ID:NAME=VALUE` and `node/ID:NAME=VALUE` tell a resource and a node
+of one name apart.
 
 People get the placement before and after, the transition in an order in which it can be carried out, each step with
 the steps that it waits for, and why. `--json` prints `placement` and `promoted` (name → nodes); with a what-if also
