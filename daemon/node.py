@@ -240,7 +240,8 @@ class Node:
             self.executor.flows_left(self.state, address, number, flows, now_ns)
             busy = True
         for operation in effects.operations:
-            self.operations.run(operation, self.state.configuration, self._finished)
+            known = self.state.definable(self.executor.node, operation.instance, operation.operation)
+            self.operations.run(operation, known, self._finished)
         for command in effects.proposals:
             try:
                 self.propose(command)

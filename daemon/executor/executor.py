@@ -115,7 +115,7 @@ class Executor:
         others = [i for i in self._mine if i.rpartition(":")[0] not in state.slots and i not in state.slots]
         if now_ns - self.lease_until_ns >= STOP_AFTER_NS:
             return others
-        return [i for i in others if is_address(state.configuration, i)]
+        return [i for i in others if is_address(state.definable(self.node, i, "stop"), i)]
 
     def may_ask_to_leave(self, state: State) -> bool:
         """Whether a `Leave` of this process would mean something now."""

@@ -11,6 +11,7 @@ from daemon.model.edits.tree import parent_of, require_new_id, require_resource,
 from daemon.model.findings import Refused, error, refuse_errors
 from daemon.model.identifiers import ids_in_use, unique_id
 from daemon.model.options import check_meta
+from daemon.model.validation.constraints import named_resources
 
 
 def clone_resource(
@@ -38,12 +39,33 @@ def clone_resource(
     if values:
         set_id = unique_id(f"{clone_id}-meta_attributes", ids_in_use(configuration))
         sets = (AttributeSet(id=set_id, values=values),)
+    if isinstance(found, Group):
+        _refuse_constrained_members(configuration, found)
     made = Clone(id=clone_id, child=found, meta=sets)
     group = parent_of(configuration, resource)
     remaining = without_resource(configuration, resource)
     if isinstance(group, Group) and remaining.find(group.id) is None:
         remaining = without_references(remaining, {group.id})
     return settled(configuration, with_references_renamed(with_resource(remaining, made), resource, clone_id))
+
+
+def _refuse_constrained_members(configuration: Configuration, group: Group) -> None:
+    """A copy of a group has copies of its members: there is no single one that a constraint could name.
+
+    pcs lets it happen, and crm_verify then calls the configuration invalid.
+    """
+    members = {member.id for member in group.members}
+    refuse_errors(
+        error(
+            "member-is-constrained",
+            constraint.id,
+            f"constraint '{constraint.id}' names '{name}', a member of group '{group.id}', which is to be cloned",
+            f"remove it or let it name '{group.id}': vipcast constraint delete {constraint.id}",
+        )
+        for constraint in configuration.constraints
+        for name in named_resources(constraint)
+        if name in members
+    )
 
 
 def unclone_resource(configuration: Configuration, *, resource: str) -> Configuration:

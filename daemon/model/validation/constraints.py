@@ -44,7 +44,7 @@ def check(configuration: Configuration) -> Iterator[Finding]:
         for inner in configuration.model_copy(update={"resources": (clone.child,)}).walk()
     }
     for constraint in configuration.constraints:
-        for name in _named(constraint):
+        for name in named_resources(constraint):
             if name not in known:
                 yield error(
                     "unknown-resource",
@@ -90,7 +90,8 @@ def _nameable(configuration: Configuration) -> set[str]:
     return names
 
 
-def _named(constraint: AnyConstraint) -> Iterator[str]:
+def named_resources(constraint: AnyConstraint) -> Iterator[str]:
+    """Every resource, tag or template that a constraint names, sets included."""
     match constraint:
         case Colocation():
             direct = (constraint.resource, constraint.with_resource)
@@ -166,6 +167,14 @@ def _order(constraint: Order) -> Iterator[Finding]:
     name = constraint.id
     if (constraint.first is None or constraint.then is None) and not constraint.sets:
         yield error("incomplete-constraint", name, f"order constraint '{name}' names no two resources")
+    same_action = (constraint.first_action or "start") == (constraint.then_action or constraint.first_action or "start")
+    if constraint.first is not None and constraint.first == constraint.then and same_action:
+        yield error(
+            "order-with-itself",
+            name,
+            f"order constraint '{name}' puts '{constraint.first}' after itself",
+            "name two different resources",
+        )
     yield from _values(
         name,
         {

@@ -228,3 +228,15 @@ def test_a_change_is_told_in_sentences() -> None:
         "order order-a-b-mandatory changed to: start a-clone then start b (kind:Mandatory)",
     ]
     assert describe_change(old, old) == []
+
+
+def test_a_group_is_not_cloned_while_a_constraint_names_one_of_its_members() -> None:
+    configuration = groups.add_to_group(with_dummies("one"), group="G", resources=["one"])
+    configuration = location.prefer_nodes(configuration, resource="one", scores={"a1": "50"})
+    with pytest.raises(Refused, match="names 'one', a member of group 'G'"):
+        clones.clone_resource(configuration, resource="G")
+
+
+def test_nothing_is_ordered_after_itself_not_even_optionally() -> None:
+    with pytest.raises(Refused, match="after itself"):
+        order.add_order(with_dummies("one"), first="one", then="one", options={"kind": "Optional"})
