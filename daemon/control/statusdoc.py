@@ -81,7 +81,7 @@ def build(
         links=tuple(_links(settings, transport)),
         refusals=dict(transport.refusals) if transport is not None else {},
         datapath=DatapathStatus(engine, tuple(_counters(counters))),
-        findings=state.plan.findings,
+        findings=(*state.plan.findings, *_voters(core)),
         versions={"vipcast": VERSION},
     )
 
@@ -157,6 +157,21 @@ def _role(name: str, peer: PeerStatus | None, core: CoreStatus) -> str:
     if name == core.name:
         return core.role.value
     return "follower" if peer is not None and peer.live and core.leader is not None else "unknown"
+
+
+def _voters(core: CoreStatus) -> Iterator[str]:
+    """What is wrong with the voters (LEASES.md, rule 21)."""
+    for peer in core.peers:
+        if peer.store_lost:
+            yield (
+                f"{peer.name} is a learner: its store was lost; it does not vote."
+                " Put the lost store back: this version cannot remove a voter and add it again"
+            )
+    if core.waits_for:
+        yield (
+            "a new cluster is founded once all its nodes hear each other;"
+            f" {core.name} has not heard {', '.join(core.waits_for)}"
+        )
 
 
 def _heard_ms(name: str, peer: PeerStatus | None, core: CoreStatus, now_ns: int) -> int | None:

@@ -219,3 +219,5 @@ class CoreStatus:
     outstanding_proposals: int
     peers: tuple[PeerStatus, ...]
     """every member in the order of rank, this node included"""
+    waits_for: tuple[str, ...] = ()
+    """a new cluster is founded by all its nodes: those that were not heard yet"""

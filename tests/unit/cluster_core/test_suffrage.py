@@ -96,6 +96,7 @@ def test_whom_a_new_cluster_waits_for_is_told_once() -> None:
     hear(node, "a2", "a3", **BLANK)
     hear(node, "a2", "a3", **BLANK)
     assert [event for event in node.events if event == WaitsForFounders(("a4",))] == [WaitsForFounders(("a4",))]
+    assert node.core.status(node.now_ns).waits_for == ("a4",)
 
 
 def test_a_store_of_a_version_that_did_not_ask_votes_if_it_has_lived() -> None:

@@ -102,6 +102,19 @@ def test_nodes_are_told_as_state_and_core_know_them() -> None:
     assert (a4.online, a4.pending) == (False, True)
 
 
+def test_a_node_whose_store_was_lost_is_a_learner_and_the_document_says_what_that_means() -> None:
+    peers = (peer("a1"), peer("a2"), peer("a3", store_lost=True), peer("a4"))
+    document = built(StateBackend(), core(*peers))
+    assert [node.role for node in document.nodes] == ["leader", "follower", "learner", "follower"]
+    (finding,) = document.findings
+    assert finding.startswith("a3 is a learner: its store was lost; it does not vote.")
+
+
+def test_whom_a_new_cluster_waits_for_is_in_the_document() -> None:
+    (finding,) = built(StateBackend(), core(leader=None, waits_for=("a3", "a4"))).findings
+    assert finding.endswith("a2 has not heard a3, a4")
+
+
 def test_a_lease_that_has_ended_is_no_negative_number() -> None:
     document = built(StateBackend(), core(lease_until_ns=NOW_NS - 5 * MS))
     assert document.nodes[1].lease_left_ms == 0
