@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from daemon.model.configuration import AnyConstraint, Configuration, Expression, Location, Rule
+from daemon.model.configuration import AnyConstraint, Clone, Configuration, Expression, Location, Rule
 from daemon.model.edits.location import require_node
 from daemon.model.edits.settle import settled
-from daemon.model.edits.tree import require_resource
+from daemon.model.edits.tree import ancestors_of, require_resource
+from daemon.model.findings import Refused, error
 from daemon.model.identifiers import sanitized
 
 
@@ -25,6 +26,7 @@ def ban(
 ) -> Configuration:
     """`pcs resource ban RESOURCE NODE`: -INFINITY there until it is cleared, or until the ISO 8601 time `until`."""
     require_resource(configuration, resource)
+    _refuse_inside_clone(configuration, resource)
     require_node(configuration, node, force=force)
     own = sanitized(f"cli-ban-{resource}-on-{node}")
     made = _constraint(own, "ban", f"{resource}-on-{node}", resource, node, "-INFINITY", role, until)
@@ -43,12 +45,21 @@ def move(
 ) -> Configuration:
     """`pcs resource move RESOURCE NODE`: INFINITY there; earlier moves, and a ban from that node, are forgotten."""
     require_resource(configuration, resource)
+    _refuse_inside_clone(configuration, resource)
     require_node(configuration, node, force=force)
     own = sanitized(f"cli-prefer-{resource}")
     made = _constraint(own, "prefer", resource, resource, node, "INFINITY", role, until)
     gone = {own, sanitized(f"cli-ban-{resource}-on-{node}")}
     kept = (one for one in configuration.constraints if one.id not in gone)
     return settled(configuration, configuration.model_copy(update={"constraints": (*kept, made)}))
+
+
+def _refuse_inside_clone(configuration: Configuration, resource: str) -> None:
+    """What is inside a clone runs on many nodes at once; crm_verify calls a constraint that names it invalid."""
+    clone = next((one for one in ancestors_of(configuration, resource) if isinstance(one, Clone)), None)
+    if clone is not None:
+        message = f"'{resource}' is a clone resource, you should use the clone id '{clone.id}'"
+        raise Refused(error("inside-clone", resource, message, f"use '{clone.id}'"))
 
 
 def clear(configuration: Configuration, *, resource: str, node: str | None = None) -> Configuration:

@@ -167,6 +167,14 @@ def _order(constraint: Order) -> Iterator[Finding]:
     name = constraint.id
     if (constraint.first is None or constraint.then is None) and not constraint.sets:
         yield error("incomplete-constraint", name, f"order constraint '{name}' names no two resources")
+    in_sets = [resource for stated in constraint.sets for resource in stated.resources]
+    for twice in sorted({resource for resource in in_sets if in_sets.count(resource) > 1}):
+        yield error(
+            "order-with-itself",
+            name,
+            f"order constraint '{name}' names '{twice}' in more than one place, so it would come after itself",
+            "name it once",
+        )
     same_action = (constraint.first_action or "start") == (constraint.then_action or constraint.first_action or "start")
     if constraint.first is not None and constraint.first == constraint.then and same_action:
         yield error(

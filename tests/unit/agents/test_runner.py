@@ -317,7 +317,8 @@ async def test_agents_are_ordinary_processes_whatever_the_runner_was_started_wit
     assert {"OCF_RESKEY_what", "OCF_ROOT", "PATH"} <= set(names.split())
     assert policy.endswith("SCHED_OTHER")
     assert int(blocked.split()[1], 16) == 0
-    assert int(ignored.split()[1], 16) == 0
+    # 32 and 33 are glibc's own (signal(7)): nobody can set them, and some parents have them ignored
+    assert int(ignored.split()[1], 16) & ~(0b11 << 31) == 0
     assert set(descriptors) <= {"0", "1", "2", "10", "255"}, "a shell keeps its script on one of the last two"
 
 
