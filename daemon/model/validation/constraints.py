@@ -175,7 +175,9 @@ def _order(constraint: Order) -> Iterator[Finding]:
             f"order constraint '{name}' names '{twice}' in more than one place, so it would come after itself",
             "name it once",
         )
-    same_action = (constraint.first_action or "start") == (constraint.then_action or constraint.first_action or "start")
+    same_action = (constraint.first_action or "start") == (
+        constraint.then_action or constraint.first_action or "start"
+    )
     if constraint.first is not None and constraint.first == constraint.then and same_action:
         yield error(
             "order-with-itself",
