@@ -9,7 +9,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 BPF     := datapath/bpf/slots.bpf.o
 
-.PHONY: demo test test-one bench lint fmt sim lab-shell lab-down install clean setup root bpf bpf-if-possible
+.PHONY: demo test test-one bench lint fmt lock sim lab-shell lab-down install clean setup root bpf bpf-if-possible
 
 setup: $(VENV)/.ready bpf-if-possible
 
@@ -65,6 +65,13 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/mypy tests/lab bench
 	$(BIN)/lint-imports
+
+lock: ## pin the dependencies of pyproject.toml anew, with hashes
+	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet --disable-pip-version-check uv
+	build/lock/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	    --python $(PYTHON) --all-extras pyproject.toml -o requirements/dev.txt
+	build/lock/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	    --python $(PYTHON) pyproject.toml -o requirements/runtime.txt
 
 fmt: setup
 	$(BIN)/ruff check --fix .

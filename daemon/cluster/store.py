@@ -319,7 +319,7 @@ def _damaged(path: Path, reason: str) -> StoreDamagedError:
     return StoreDamagedError(
         path,
         f"damaged: {reason}",
-        f"check the disk, then move {path.parent} away: the node joins again and gets the log from the others",
+        f"check the disk, then move {path.parent} away: the node joins again as a learner and gets the log from the others; one node at a time, the others up",
     )
 
 
