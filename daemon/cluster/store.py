@@ -319,7 +319,8 @@ def _damaged(path: Path, reason: str) -> StoreDamagedError:
     return StoreDamagedError(
         path,
         f"damaged: {reason}",
-        f"check the disk, then move {path.parent} away: the node joins again as a learner and gets the log from the others; one node at a time, the others up",
+        f"check the disk, then move {path.parent} away, one node at a time: it joins again as a learner"
+        " and gets the log from the others",
     )
 
 
