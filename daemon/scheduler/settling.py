@@ -8,22 +8,22 @@ gates that need a number of firsts, so it comes to an end.
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 from daemon.scheduler.graph import BEGIN, DONE, IMPLIES, Graph, Op, Relation
 from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
 
 
-class Blocking:
+class Blocking(Protocol):
     """What settling has to ask the placement about; see `daemon.scheduler.transition`."""
 
-    def dependents(self, settling: Settling, op: Op) -> None:
-        raise NotImplementedError
+    def dependents(self, settling: Settling, op: Op) -> None: ...
 
-    def partner(self, copy: Instance | GroupUnit, clone: CloneUnit, current: bool) -> Instance | GroupUnit | None:
-        raise NotImplementedError
+    def partner(
+        self, copy: Instance | GroupUnit, clone: CloneUnit, current: bool
+    ) -> Instance | GroupUnit | None: ...
 
-    def unassign(self, settling: Settling, copy: Instance | GroupUnit, first: Op) -> bool:
-        raise NotImplementedError
+    def unassign(self, settling: Settling, copy: Instance | GroupUnit, first: Op) -> bool: ...
 
 
 class Settling:

@@ -12,13 +12,10 @@ import pytest
 
 from daemon.scheduler.cibstatus import read_view
 from daemon.scheduler.simulate import simulate
-from tests.scheduler_suite.peer import CRM_SIMULATE, peer_places
+from tests.scheduler_suite.peer import peer_places
 from tests.scheduler_suite.random_cibs import SINGLE, random_cib
 
 SEEDS = range(7_000, 7_040)
-
-if not Path(CRM_SIMULATE).exists():
-    pytest.skip(f"no {CRM_SIMULATE}: install pacemaker-cli-utils", allow_module_level=True)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
