@@ -42,7 +42,36 @@ class Request(msgspec.Struct, tag="request", array_like=True, frozen=True):
     body: bytes
 
 
-Command = Noop | Admit | Lost | Request
+class Member(msgspec.Struct, array_like=True, frozen=True):
+    """A node of the cluster, with the store that holds its memory (rule 21)."""
+
+    name: str
+    store_id: str
+    """"": not recorded yet; the first store that is admitted under the name becomes it"""
+    votes: bool
+    """False: a learner; it gets the log and holds slots, but neither stands nor votes"""
+    witness: bool = False
+    """it votes and keeps the log, ranks last and holds nothing"""
+
+
+class Roster(msgspec.Struct, tag="roster", array_like=True, frozen=True):
+    """Who belongs to the cluster from this entry on, committed or not (Raft, chapter 4: single-server changes).
+
+    Two rosters that follow each other differ by at most one vote (rule 22).  Before the first Roster of a log the
+    founding list of the settings counts.
+    """
+
+    members: tuple[Member, ...]
+    """in the order of rank"""
+    removed: tuple[tuple[str, str], ...] = ()
+    """(name, store id) of the newest removals: such a store does not join again by itself"""
+    tie_breaker: str = ""
+    """a voter that has one extra vote while the number of voters is even; "": nobody"""
+    why: str = ""
+    """for the cluster log: `a4 joins as a learner`, `a3 was removed by root`"""
+
+
+Command = Noop | Admit | Lost | Roster | Request
 
 
 class LogEntry(msgspec.Struct, array_like=True, frozen=True):

@@ -95,4 +95,11 @@ class Tick(msgspec.Struct, tag="tick", array_like=True, frozen=True):
     """Nothing but the entry's stamp: time has passed that the state waits for (failure-timeout)."""
 
 
-StateCommand = Edit | Result | Slots | Cleanup | Refresh | Drain | Leave | Tick
+class RemoveNode(msgspec.Struct, tag="remove-node", array_like=True, frozen=True):
+    """A node shall leave the cluster: it gives everything away first, then the leader takes it off the roster."""
+
+    node: str
+    author: str
+
+
+StateCommand = Edit | Result | Slots | Cleanup | Refresh | Drain | Leave | Tick | RemoveNode

@@ -194,6 +194,8 @@ class State:
                 return Outcome(True, f"{node} is about to stop")
             case commands.Drain():
                 return Outcome(False, "drain is not implemented yet")
+            case commands.RemoveNode():
+                return Outcome(False, "nodes cannot be removed yet")
         return Outcome(True)
 
     def _family(self, resource: str | None) -> frozenset[str] | None:
