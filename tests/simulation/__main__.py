@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.application import SharesWorkload
-from tests.simulation.daemon import DaemonWorkload
+from tests.simulation.cast import SHIPPED, Cast
 from tests.simulation.invariants import ViolationError
-from tests.simulation.omissions import OMISSIONS, omitting
+from tests.simulation.omissions import OMISSIONS
+from tests.simulation.workloads.daemon import DaemonWorkload
 from tests.simulation.world import World
 
 
@@ -21,9 +21,9 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=60, help="length of the trace")
     options = parser.parse_args()
     if options.omit:
-        world = omitting(options.omit, options.seed)
+        world = OMISSIONS[options.omit].world(options.seed)
     else:
-        world = World(options.seed, workload=SharesWorkload() if options.shares else DaemonWorkload())
+        world = World(options.seed, cast=SHIPPED if options.shares else Cast(workload=DaemonWorkload()))
     problem = None
     try:
         world.run()

@@ -144,7 +144,7 @@ class Host:
             for event in ready.events:
                 world.trace.say(self.name, event)
                 if isinstance(event, BecameLeader):
-                    world.invariants.became_leader(self.name, event.term)
+                    world.invariants.consensus.became_leader(self.name, event.term)
                 elif isinstance(event, ProposalCommitted):
                     world.acknowledged(self, process, event)
             if ready.lease_until_ns is not None:
@@ -153,7 +153,7 @@ class Host:
             if process.paused:
                 return
         for voter in core.elections.votes:
-            world.invariants.counted_vote(self.name, voter, core.replica.term)
+            world.invariants.consensus.counted_vote(self.name, voter, core.replica.term)
         self._arm(process)
         world.looked_at(self)
 
@@ -175,7 +175,7 @@ class Host:
         self.world.at(max(0, due_ns) + late_ns, fire)
 
     def _write_disk(self, process: Process, persist: Persist) -> None:
-        self.world.invariants.wrote(self.name, persist.entries)
+        self.world.invariants.consensus.wrote(self.name, persist.entries)
 
         def done(written: bool) -> None:
             def step(process: Process) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.daemon import DaemonWorkload
+from tests.simulation.cast import Cast
 from tests.simulation.invariants import ViolationError
+from tests.simulation.workloads.daemon import DaemonWorkload
 from tests.simulation.world import World
 
 CORE_SEEDS = 200
@@ -29,7 +30,10 @@ def test_the_core_keeps_the_invariants_and_becomes_whole_after_the_faults(first:
 @pytest.mark.parametrize("first", range(0, DAEMON_SEEDS, BATCH))
 def test_state_and_executor_keep_the_invariants_on_top_of_it(first: int) -> None:
     for seed in range(first, first + BATCH):
-        run(World(seed, workload=DaemonWorkload()), f".venv/bin/python -m tests.simulation {seed} --trace")
+        run(
+            World(seed, cast=Cast(workload=DaemonWorkload())),
+            f".venv/bin/python -m tests.simulation {seed} --trace",
+        )
 
 
 def test_a_run_is_full_of_events() -> None:
@@ -45,4 +49,4 @@ def test_the_same_seed_gives_the_same_run() -> None:
     first, second = World(7), World(7)
     assert first.run() == second.run()
     assert first.trace.text() == second.trace.text()
-    assert first.invariants.committed == second.invariants.committed
+    assert first.invariants.consensus.committed == second.invariants.consensus.committed

@@ -15,15 +15,14 @@ from daemon.cluster.core import Core
 from daemon.cluster.core.effects import ProposalCommitted
 from daemon.cluster.records import LogEntry
 from daemon.cluster.timers import PROFILES, Timers
-from tests.simulation.application import Application, SharesWorkload, Workload
+from tests.simulation.application import Application
+from tests.simulation.cast import SHIPPED, Cast
 from tests.simulation.clock import MILLION, Clock
-from tests.simulation.faults import Faults
+from tests.simulation.faults.schedule import Faults
 from tests.simulation.host import Host, Process
-from tests.simulation.invariants import Invariants, ViolationError
+from tests.simulation.invariants import Invariants, ViolationError, leases
 from tests.simulation.network import NS_PER_MS, Network
 from tests.simulation.trace import Trace
-
-MakeCore = Callable[..., Core]
 
 
 @dataclass(slots=True)
@@ -44,12 +43,10 @@ class World:
         seed: int,
         nodes: int = 4,
         profile: str | None = None,
-        core: MakeCore = Core,
-        workload: Workload | None = None,
-        relative_deadlines: bool = False,
+        cast: Cast = SHIPPED,
     ) -> None:
-        """`relative_deadlines` plants the mistake that rule 15 forbids, below the core."""
         self.seed = seed
+        self.cast = cast
         self.rng = random.Random(seed)
         self.timers: Timers = PROFILES[profile or self.rng.choice(("fast", "fast", "fast", "default"))]
         self.names = [f"a{number + 1}" for number in range(nodes)]
@@ -59,9 +56,6 @@ class World:
         self.counts = Counts()
         self.struck = 0.0
         """probability that SIGSTOP strikes just before a lease is written"""
-        self._make_core = core
-        self.workload = workload or SharesWorkload()
-        self._relative_deadlines = relative_deadlines
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._events = 0
         self.network = Network(self.names, self.at, self.rng)
@@ -98,25 +92,26 @@ class World:
     def make_core(self, host: Host, incarnation: int) -> Core:
         boot_id = f"{host.name}-boot-{host.boots}"
         saved = host.disk.saved()
-        return self._make_core(
+        return self.cast.core(
             host.name, self.names, self.timers, incarnation, boot_id, saved, host.local_ns, self.rng
         )
 
     def make_application(self, host: Host, incarnation: int) -> Application:
-        return self.workload.application(host.name, self.names, incarnation, self.rng)
+        return self.cast.workload.application(host.name, self.names, incarnation, self.rng)
 
     def strikes_before_write(self) -> bool:
         return self.struck > 0 and self.rng.random() < self.struck
 
     def deadline_as_written(self, until_ns: int, computed_ns: int, written_ns: int) -> int:
-        return until_ns + (written_ns - computed_ns) if self._relative_deadlines else until_ns
+        return until_ns + (written_ns - computed_ns) if self.cast.relative_deadlines else until_ns
 
     # --- what hosts tell
 
     def applied(self, host: Host, process: Process, entries: list[LogEntry]) -> None:
-        self.invariants.lost(entries, self.hosts, self.now_ns)
-        new = len(self.invariants.committed)
-        self.invariants.applied(host.name, process.applied, entries)
+        consensus = self.invariants.consensus
+        new = len(consensus.committed)
+        leases.lost_is_silent((entry for entry in entries if entry.index > new), self.hosts, self.now_ns)
+        consensus.applied(host.name, process.applied, entries)
         process.applied += len(entries)
         for entry in entries:
             process.application.apply(entry)
@@ -133,17 +128,17 @@ class World:
     def acknowledged(self, host: Host, process: Process, event: ProposalCommitted) -> None:
         body = process.edits.pop(event.ticket, None)
         if body is not None:
-            self.invariants.acknowledge(host.name, body, event.index)
+            self.invariants.consensus.acknowledge(host.name, body, event.index)
             self.counts.edits += 1
 
     def kernel_changed(self, host: Host) -> None:
         process = host.process
         if process is not None:
-            self.invariants.kernel_changed(host, self.hosts.values(), self.now_ns)
+            leases.no_flow_twice(host, self.hosts.values(), self.now_ns)
 
     def looked_at(self, host: Host) -> None:
         if host.leads(self.now_ns):
-            self.invariants.one_leads(self.hosts.values(), self.now_ns)
+            leases.one_leads(self.hosts.values(), self.now_ns)
 
     # --- a run
 
@@ -168,7 +163,7 @@ class World:
     def _edit_now_and_then(self, until_ns: int) -> None:
         if self.now_ns < until_ns:
             host = self.hosts[self.rng.choice(self.names)]
-            host.edit(self.workload.edit(self._events, self.names, self.rng))
+            host.edit(self.cast.workload.edit(self._events, self.names, self.rng))
             self.at(self.rng.randint(1, 200) * NS_PER_MS, lambda: self._edit_now_and_then(until_ns))
 
     # --- liveness
@@ -191,12 +186,13 @@ class World:
         leading = [host.name for host in self.hosts.values() if host.leads(self.now_ns)]
         if len(leading) != 1:
             return "nobody leads" if not leading else f"{leading} lead"
+        committed = len(self.invariants.consensus.committed)
         for host in self.hosts.values():
             process = host.process
             if process is None or process.paused:
                 return f"{host.name} is not back yet"
-            if process.applied != len(self.invariants.committed):
-                return f"{host.name} has applied {process.applied} of {len(self.invariants.committed)} entries"
+            if process.applied != committed:
+                return f"{host.name} has applied {process.applied} of {committed} entries"
             if not host.leased(self.now_ns):
                 return f"{host.name} has no lease"
             if process.edits:

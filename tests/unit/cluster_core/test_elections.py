@@ -14,7 +14,8 @@ from daemon.cluster.messages import (
     Vote,
     VoteAnswer,
 )
-from tests.simulation.omissions import DoubleVote, PromiseToATerm, UnboundLeader, VoteBeforeFsync
+from tests.simulation.omissions.consensus import DoubleVote, VoteBeforeFsync
+from tests.simulation.omissions.elections import PromiseToATerm, UnboundLeader
 from tests.unit.cluster_core.node import MS, TIMERS, Node, entries
 
 P_MS = TIMERS.promise_ns / MS

@@ -19,7 +19,7 @@ from daemon.cluster.messages import (
     VoteAnswer,
 )
 from daemon.cluster.records import LogEntry, Request
-from tests.simulation.omissions import AnswerBeforeFsync
+from tests.simulation.omissions.consensus import AnswerBeforeFsync
 from tests.unit.cluster_core.node import INCARNATION, TIMERS, Node, entries
 
 

@@ -8,7 +8,8 @@ from daemon.cluster.core import Core, Role, Saved
 from daemon.cluster.core.effects import BecameLeader, DiskRefused, LostLeadership, Refused
 from daemon.cluster.messages import Append, AppendAnswer, Grant, Heartbeat, PreVoteAnswer, VoteAnswer
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
-from tests.simulation.omissions import AppliedIsEnforced, LeaseFromGrant
+from tests.simulation.omissions.grants import LeaseFromGrant
+from tests.simulation.omissions.losses import AppliedIsEnforced
 from tests.unit.cluster_core.node import INCARNATION, MS, TIMERS, Node
 
 LOSS_MS = TIMERS.loss_after_ns / MS

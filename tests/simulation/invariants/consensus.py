@@ -1,18 +1,14 @@
-"""What must always hold.  Each check costs little, so that it can follow every step."""
+"""One leader a term, one vote a term, log matching; what is committed or acknowledged stays so."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.cluster.records import Admit, LogEntry, Lost
-from tests.simulation.host import Host
+from daemon.cluster.records import Admit, LogEntry
+from tests.simulation.invariants.violation import ViolationError
 
 
-class ViolationError(AssertionError):
-    """An invariant is broken; the text says which and how."""
-
-
-class Invariants:
+class Consensus:
     def __init__(self) -> None:
         self.leaders: dict[int, str] = {}
         """term → who won it"""
@@ -25,8 +21,6 @@ class Invariants:
         """(term, voter) → for whom its vote was counted"""
         self.acknowledged: dict[bytes, int] = {}
         """body of an edit whose proposer was told that it is committed → index"""
-
-    # --- consensus
 
     def became_leader(self, name: str, term: int) -> None:
         if self.leaders.setdefault(term, name) != name:
@@ -61,30 +55,3 @@ class Invariants:
         if getattr(command, "body", None) != body:
             raise ViolationError(f"{name} was told that its edit is entry {index}, which is {command}")
         self.acknowledged[body] = index
-
-    def one_leads(self, hosts: Iterable[Host], true_ns: int) -> None:
-        """No two leadership leases run at the same true time."""
-        leading = [host.name for host in hosts if host.leads(true_ns)]
-        if len(leading) > 1:
-            raise ViolationError(f"the leadership leases of {' and '.join(leading)} run at the same time")
-
-    # --- leases
-
-    def kernel_changed(self, changed: Host, hosts: Iterable[Host], true_ns: int) -> None:
-        """No flow is accepted by two hosts.  Acceptance begins with a write, so to look at each write is enough."""
-        for slot in changed.kernel.states:
-            own = changed.accepts(slot, true_ns)
-            if not own:
-                continue
-            for host in hosts:
-                if host is not changed and (both := own & host.accepts(slot, true_ns)):
-                    raise ViolationError(f"{changed.name} and {host.name} both accept {', '.join(both)} of {slot}")
-
-    def lost(self, entries: Iterable[LogEntry], hosts: dict[str, Host], true_ns: int) -> None:
-        """A node is declared lost only when its kernel accepts nothing any more."""
-        for entry in entries:
-            if isinstance(entry.command, Lost) and entry.index > len(self.committed):
-                host = hosts[entry.command.node]
-                if host.leased(true_ns):
-                    left_ms = host.lease_left_ns(true_ns) / 1e6
-                    raise ViolationError(f"{host.name} is declared lost with {left_ms:.3f} ms of its lease left")

@@ -1,0 +1,48 @@
+"""Disks that are slow, full or gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.faults.fault import Fault
+from tests.simulation.faults.processes import crash, reboot
+
+if TYPE_CHECKING:
+    from tests.simulation.host import Host
+    from tests.simulation.world import World
+
+
+def slow(world: World, host: Host) -> str:
+    host.disk.slow = True
+    return f"slow disk {host.name}"
+
+
+def full(world: World, host: Host) -> str:
+    host.disk.full = True
+    return f"full disk {host.name}"
+
+
+def repaired(world: World, host: Host) -> str:
+    host.disk.slow = host.disk.full = False
+    return f"disk ok {host.name}"
+
+
+def lost(world: World, host: Host) -> str:
+    """Only while the cluster can bear it: a majority of the voters that the log records keeps its disks."""
+    hosts = list(world.hosts.values())
+    intact = [other for other in hosts if other.disk.stores == 1]
+    recorded = world.invariants.consensus.recorded
+    bearable = len(intact) - 1 > len(hosts) // 2 and recorded >= set(world.names)
+    if not bearable or not all(other.disk.hard_state.votes for other in intact):
+        return f"{host.name} keeps its disk"
+    (reboot if world.rng.random() < 0.5 else crash)(world, host)
+    host.disk.lose()
+    return f"lose disk {host.name}"
+
+
+FAULTS = (
+    Fault("slow disk", slow),
+    Fault("full disk", full),
+    Fault("disk ok", repaired),
+    Fault("lose disk", lost),
+)

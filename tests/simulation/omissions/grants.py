@@ -1,0 +1,86 @@
+"""Grants, rules 11 to 15."""
+
+from __future__ import annotations
+
+from daemon.cluster.core import Core
+from daemon.cluster.core.leader import Leader
+from daemon.cluster.core.membership import Peer
+from tests.simulation.cast import Cast
+from tests.simulation.omissions.omission import Omission
+from tests.simulation.scenes.grants import a_leader_cut_off_with_one_follower, a_loss_that_a_minority_has
+
+
+class GrantsWithoutLeading(Core):
+    """Rule 11: a leader grants although no majority has answered for long."""
+
+    class _Leader(Leader):
+        def may_grant(self, now_ns: int) -> bool:
+            return self.has_committed_in_own_term()
+
+    def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
+        return self._Leader(self.replica, expired, now_ns)
+
+
+class GrantsBeforeOwnCommit(Core):
+    """Rule 11: a new leader grants before it knows what earlier terms have committed."""
+
+    class _Leader(Leader):
+        def has_committed_in_own_term(self) -> bool:
+            return True
+
+    def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
+        return self._Leader(self.replica, expired, now_ns)
+
+
+class GrantsByCommitted(Core):
+    """Rule 12: an appended loss ends grants only once it is committed."""
+
+    class _Leader(Leader):
+        def _is_entitled(self, peer: Peer) -> bool:
+            admissions = self.replica.admissions
+            return admissions.admitted(admissions.committed, peer.name, peer.incarnation, peer.epoch)
+
+    def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
+        return self._Leader(self.replica, expired, now_ns)
+
+
+class LeaseFromGrant(Core):
+    """Rule 13: a lease counts from the arrival of the grant."""
+
+    def _lease_end_ns(self, stamp_ns: int) -> int:
+        return self._now_ns + self.replica.timers.lease_ns
+
+
+OMISSIONS = (
+    Omission(
+        "grant-in-lease",
+        "11",
+        "a leader grants although no majority has answered for long",
+        Cast(GrantsWithoutLeading),
+        scene=a_leader_cut_off_with_one_follower,
+    ),
+    Omission(
+        "own-commit-first",
+        "11",
+        "a new leader grants before it knows what earlier terms have committed",
+        Cast(GrantsBeforeOwnCommit),
+        scene=a_loss_that_a_minority_has,
+    ),
+    Omission(
+        "tail-check",
+        "12",
+        "an appended loss ends grants only once it is committed",
+        Cast(GrantsByCommitted),
+        first_seed=50,
+    ),
+    Omission(
+        "send-anchor", "13", "a lease counts from the arrival of the grant", Cast(LeaseFromGrant), first_seed=20
+    ),
+    Omission(
+        "absolute-deadline",
+        "15",
+        "the kernel is told how long a lease lasts, not when it ends",
+        Cast(relative_deadlines=True),
+        first_seed=0,
+    ),
+)

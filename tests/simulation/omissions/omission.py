@@ -1,0 +1,30 @@
+"""A rule left out on purpose, and how its absence is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.simulation.cast import Cast
+from tests.simulation.world import World
+
+Scene = Callable[[Cast], None]
+"""raises ViolationError where the rule is missing, and nothing where it is kept"""
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    name: str
+    rule: str
+    """as LEASES.md numbers it, or the section of the Raft paper"""
+    mistake: str
+    """what somebody might have written"""
+    cast: Cast
+    scene: Scene | None = None
+    first_seed: int | None = None
+    """where chance finds it: the seed from which to look; None: chance hardly ever does, the scene does"""
+
+    def world(self, seed: int, **options: Any) -> World:
+        """One in which every node lacks the rule."""
+        return World(seed, cast=self.cast, **options)

@@ -1,0 +1,1 @@
+"""Scenes for mistakes that chance hardly ever punishes, a file a theme."""

@@ -1,0 +1,44 @@
+"""Who may grant, and when."""
+
+from __future__ import annotations
+
+from daemon.cluster.messages import Append, Message, PreVote
+from daemon.cluster.records import Lost
+from tests.simulation.cast import Cast
+from tests.simulation.scenes.stage import Scene
+
+
+def a_loss_that_a_minority_has(cast: Cast) -> None:
+    """Rule 11: a3 leads for a moment without a commit; a2, whose log has `Lost(a4)` from before, comes after it.
+
+    Had a3 granted a4 anything, the loss would be committed under a lease that runs.
+    """
+    scene = Scene(cast, nodes=5)
+
+    def drops(sender: str, receiver: str, message: Message) -> bool:
+        if isinstance(message, PreVote):
+            return sender in {"a4", "a5"}  # they shall not stand
+        if not isinstance(message, Append):
+            return False
+        loss = sender == "a1" and receiver != "a2" and any(isinstance(e.command, Lost) for e in message.entries)
+        uncommitted = sender == "a3" and bool(message.entries)
+        return loss or uncommitted
+
+    scene.network.drops = drops
+    scene.network.cut = {("a4", "a1")}
+    scene.until(lambda: scene.tail_has_loss("a2", of="a4"))
+    scene.host("a1").die()
+    scene.part({"a2"})
+    scene.until(lambda: scene.leads("a3"))
+    scene.go_on(60)
+    scene.host("a3").die()
+    scene.network.cut = set()
+    scene.until(lambda: scene.leads("a2"))
+    scene.go_on(100)
+
+
+def a_leader_cut_off_with_one_follower(cast: Cast) -> None:
+    """Rule 11: a1 goes on hearing a4, and nobody else; the others elect a2, which counts from its election."""
+    scene = Scene(cast, nodes=5)
+    scene.part({"a1", "a4"})
+    scene.go_on(600)

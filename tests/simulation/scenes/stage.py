@@ -1,0 +1,90 @@
+"""What a scene plays on: a few hosts, no faults but those that are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from daemon.cluster.core import Core, Role
+from tests.simulation.cast import Cast
+from tests.simulation.host import Host, Process
+from tests.simulation.network import NS_PER_MS
+from tests.simulation.world import World
+
+
+class Stage:
+    """`nodes` hosts with the profile `fast`, none of them started yet."""
+
+    def __init__(self, cast: Cast, nodes: int) -> None:
+        self.world = World(1, nodes=nodes, profile="fast", cast=cast)
+        self.network = self.world.network
+
+    def host(self, name: str) -> Host:
+        return self.world.hosts[name]
+
+    def core(self, name: str) -> Core:
+        process = self.host(name).process
+        assert process is not None
+        return process.core
+
+    def leads(self, name: str) -> bool:
+        return self.host(name).process is not None and self.core(name).status(0).role is Role.LEADER
+
+    def let_lead(self, name: str) -> None:
+        """Wait until the cluster is whole, and have leadership handed over where another one has it."""
+        self.until(lambda: self.world.ailing() is None and self.has_all_entries(name))
+        for host in self.world.hosts.values():
+            if host.leads(self.world.now_ns) and host.name != name:
+                self.hand_over(host, name)
+        self.until(lambda: self.leads(name) and self.world.ailing() is None)
+
+    def has_all_entries(self, name: str) -> bool:
+        """Whether whoever leads knows that the disk of `name` holds the whole log."""
+        for host in self.world.hosts.values():
+            if host.leads(self.world.now_ns) and host.name != name and (leader := self.core(host.name).leader):
+                return leader.replication.progress[name].match == leader.replica.log.last_index
+        return True
+
+    def hand_over(self, host: Host, to: str) -> None:
+        def step(process: Process) -> None:
+            assert process.core.transfer(to, host.local_ns), "the successor lacks entries"
+
+        host.happen(host.process, step)
+
+    def go_on(self, ms: float) -> None:
+        self.world.run_until(self.world.now_ns + int(ms * NS_PER_MS))
+
+    def until(self, condition: Callable[[], bool], within_ms: int = 2000) -> None:
+        reached = self.world.run_until(self.world.now_ns + within_ms * NS_PER_MS, condition)
+        assert reached, f"the scene does not come about\n{self.world.trace.text(40)}"
+
+    def part(self, side: Iterable[str]) -> None:
+        """Nothing passes between `side` and the others."""
+        names, side = self.world.names, set(side)
+        self.network.cut = {(a, b) for a in names for b in names if (a in side) != (b in side)}
+
+    def lose_disk(self, name: str) -> None:
+        """It is down, and will start with an empty disk."""
+        self.host(name).die()
+        self.host(name).disk.lose()
+
+    def edit(self, name: str) -> None:
+        self.host(name).edit(b"an edit")
+
+    @property
+    def edit_is_acknowledged(self) -> bool:
+        return b"an edit" in self.world.invariants.consensus.acknowledged
+
+    def tail_has_loss(self, name: str, of: str) -> bool:
+        standing = self.core(name).replica.admissions.tail.get(of)
+        return standing is not None and not standing.admitted
+
+
+class Scene(Stage):
+    """A calm cluster, all admitted, led by the first."""
+
+    def __init__(self, cast: Cast, nodes: int, ppm: dict[str, int] | None = None) -> None:
+        super().__init__(cast, nodes)
+        for name, host in self.world.hosts.items():
+            host.clock.ppm = (ppm or {}).get(name, 0)
+            self.world.at(host.rng.randint(0, NS_PER_MS), host.start)
+        self.let_lead("a1")

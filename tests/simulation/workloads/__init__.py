@@ -1,0 +1,1 @@
+"""What runs above the core in a simulated process."""

@@ -1,0 +1,87 @@
+"""The least that exercises the leases, and quick: four slots, each held by an admitted node.
+
+What a lost node held goes to the others.
+"""
+
+from __future__ import annotations
+
+import random
+
+from daemon.cluster.records import Admit, LogEntry, Lost
+from datapath.engine import SlotState
+from tests.simulation.application import Application, KernelWork, Work
+from tests.simulation.kernel import Slot
+
+
+class Shares:
+    """Slots go to the least burdened admitted node, by name where several are; they move only by `Lost`."""
+
+    SLOTS = tuple(("VIP", number) for number in range(4))
+
+    def __init__(self, name: str, incarnation: int) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.admitted: dict[str, tuple[int, int]] = {}
+        """node → (incarnation, epoch)"""
+        self.holders: dict[Slot, str] = {}
+        self._enforced: int | None = None
+        self._changed = self._busy = False
+
+    def apply(self, entry: LogEntry) -> None:
+        command = entry.command
+        if isinstance(command, Admit):
+            self.admitted[command.node] = (command.incarnation, entry.index)
+        elif isinstance(command, Lost):
+            self.admitted.pop(command.node, None)
+            self.holders = {slot: holder for slot, holder in self.holders.items() if holder != command.node}
+        else:
+            return
+        self._give_out()
+        self._changed = True
+
+    def _give_out(self) -> None:
+        for slot in self.SLOTS:
+            if slot not in self.holders and self.admitted:
+                held = list(self.holders.values())
+                self.holders[slot] = min(sorted(self.admitted), key=held.count)
+
+    def take(self, local_ns: int) -> Work:
+        work = Work(enforced_epoch=self._enforced)
+        self._enforced = None
+        incarnation, epoch = self.admitted.get(self.name, (0, 0))
+        if self._changed and not self._busy and incarnation == self.incarnation:
+            # before its admission it leaves alone what a former process has left: that runs out by itself
+            self._changed, self._busy = False, True
+            mine = {slot: SlotState.OPEN for slot, holder in self.holders.items() if holder == self.name}
+            work.kernel = KernelWork(mine, epoch)
+        return work
+
+    def kernel_did(self, work: KernelWork) -> None:
+        assert isinstance(work.token, int)
+        self._enforced, self._busy = work.token, False
+
+    def finished(self, operation: object, local_ns: int) -> None:
+        raise AssertionError("it has no agents")
+
+    def proposed(self, ticket: int, body: bytes) -> None:
+        raise AssertionError("it proposes nothing")
+
+    def lease(self, until_ns: int) -> None:
+        pass
+
+    def deadline_ns(self, local_ns: int) -> int | None:
+        return None
+
+    def slots(self) -> list[Slot]:
+        return list(self.SLOTS)
+
+    def digest(self) -> object:
+        return (sorted(self.admitted.items()), sorted(self.holders.items()))
+
+
+class SharesWorkload:
+    def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
+        return Shares(name, incarnation)
+
+    def edit(self, number: int, members: list[str], rng: random.Random) -> bytes:
+        return f"edit {number}".encode()
