@@ -13,7 +13,8 @@ from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.records import LogEntry
 from daemon.control import statusdoc
 from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
-from daemon.control.schema import ConfigurationDocument, StatusDocument
+from daemon.control.schema import ConfigurationDocument, StatusDocument, TokenDocument
+from daemon.enrolling import Enrolling
 from daemon.node import Node, boot_ns
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Settings
@@ -31,6 +32,7 @@ class NodeBackend:
     settings: Settings
     node: Node
     catalogue: Catalogue
+    enrolling: Enrolling
 
     def status(self) -> StatusDocument:
         return statusdoc.build(
@@ -86,6 +88,9 @@ class NodeBackend:
 
     async def agent(self, name: str) -> AgentAnswer:
         return await self.catalogue.describe(name)
+
+    def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
+        return self.enrolling.print_token(ttl_ms, uses, author)
 
     def plan(self) -> Plan:
         return self.node.state.plan

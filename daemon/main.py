@@ -24,6 +24,7 @@ from daemon.control.access import Access
 from daemon.control.events import EventHub
 from daemon.control.server import ControlServer
 from daemon.control.socketfile import SocketFileError
+from daemon.enrolling import Enrolling
 from daemon.executor import Executor
 from daemon.journal import Journal
 from daemon.keys import KeyFileError
@@ -140,13 +141,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         journal=Journal(hub, lambda: state.index),
     )
     transport = await Transport.open(configured, key, store.incarnation, members, node.received, boot_ns)
-    control = ControlServer(
-        NodeBackend(configured, node, Catalogue(runner)),
-        hub,
-        configured.paths.control_socket,
-        Access.of_this_host(),
-    )
-    await control.start()
+    control = await _open_control(configured, node, transport, Catalogue(runner), hub)
     if isinstance(engine, NeedsHelper):
         runner.serve("forwarder", engine.helper_argv())
     await runner.start()
@@ -179,6 +174,18 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         engine.close()
         store.close()
     return code
+
+
+async def _open_control(
+    configured: settings.Settings, node: Node, transport: Transport, catalogue: Catalogue, hub: EventHub
+) -> ControlServer:
+    """The doors for commands, and for hosts that have a token from one of them."""
+    enrolling = Enrolling(configured, lambda: node.core.status(boot_ns()), boot_ns)
+    transport.on_enrolment = enrolling.receive
+    backend = NodeBackend(configured, node, catalogue, enrolling)
+    control = ControlServer(backend, hub, configured.paths.control_socket, Access.of_this_host())
+    await control.start()
+    return control
 
 
 async def _leave(node: Node, hurry: asyncio.Future[int]) -> None:

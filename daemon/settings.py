@@ -20,12 +20,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon import keys
+from daemon import keys, places
 from daemon.cluster.timers import PROFILES, Timers
 from daemon.settings_findings import Finding, Places, refusal, syntax
 from daemon.tomllines import LineIndex
 
-DEFAULT_FILE = Path("/etc/vipcast/vipcast.toml")
+DEFAULT_FILE = places.SYSTEM.settings
 NODES_MAX = 64
 LINKS_MAX = 8
 SETTINGS_BYTES_MAX = 1 << 20
@@ -48,8 +48,9 @@ class _Table(BaseModel):
 
 class Cluster(_Table):
     name: str
-    nodes: tuple[str, ...] = Field(strict=False)
-    """all nodes, the same list on each; the order is the rank in which they stand for leader"""
+    nodes: tuple[str, ...] = Field(default=(), strict=False)
+    """who founds the cluster, the same list on each; the order is the rank in which they stand for leader.
+    None: this node joins a cluster that is there, and the log says who belongs to it"""
     cipher: Literal["aes-256-gcm", "chacha20-poly1305"] = "aes-256-gcm"
     """what this node seals with; every node opens both.  ChaCha20 is faster where the processor has no AES"""
 
@@ -57,6 +58,8 @@ class Cluster(_Table):
 class Node(_Table):
     name: str = ""
     """where the file has none: the host's name, whole or its first label, whichever cluster.nodes has"""
+    witness: bool = False
+    """it votes and keeps the log, and serves nothing: no root, no engine, no runner (`vipcastd --witness`)"""
 
 
 class Link(_Table):
@@ -81,9 +84,11 @@ class Datapath(_Table):
 
 
 class Paths(_Table):
-    authkey: Path = Field(default=Path("/etc/vipcast/authkey"), strict=False)
-    state: Path = Field(default=Path("/var/lib/vipcast"), strict=False)
-    run: Path = Field(default=Path("/run/vipcast"), strict=False)
+    """Of a witness that may not write to /var/lib the defaults are the user's own places (daemon.places)."""
+
+    authkey: Path = Field(default=places.SYSTEM.authkey, strict=False)
+    state: Path = Field(default=places.SYSTEM.state, strict=False)
+    run: Path = Field(default=places.SYSTEM.run, strict=False)
     agents: tuple[Annotated[Path, Field(strict=False)], ...] = Field(default=(Path("/usr/lib/ocf"),), strict=False)
     """OCF roots, searched in this order"""
 
@@ -126,29 +131,34 @@ class Settings:
     paths: Paths
     realtime: Realtime
     warnings: tuple[Finding, ...] = ()
+    timer_table: TimerTable = dataclasses.field(default_factory=TimerTable)
+    """what `timers` was made from: what a node that joins is told"""
 
     @property
-    def rank(self) -> int:
-        """This node's place in the list of nodes, from 0."""
-        return self.cluster.nodes.index(self.node.name)
+    def founders(self) -> tuple[str, ...]:
+        """Whose cluster this is to begin with; empty on a node that joins one."""
+        return self.cluster.nodes
 
     def key(self) -> bytes:
         """The cluster's key.  Raises KeyFileError."""
         return keys.read(self.paths.authkey)
 
 
-def load(path: Path = DEFAULT_FILE) -> Settings:
-    """Read and check `path`.  Raises SettingsError with every finding."""
-    settings, found = _examine(path)
+def load(path: Path = DEFAULT_FILE, *, witness: bool = False) -> Settings:
+    """Read and check `path`.  Raises SettingsError with every finding.
+
+    `witness`: this node is one, whatever the file says (`vipcastd --witness`).
+    """
+    settings, found = _examine(path, witness=witness)
     errors = [finding for finding in found if finding.severity == "error"]
     if settings is None or errors:
         raise SettingsError(found)
     return settings
 
 
-def check(path: Path = DEFAULT_FILE) -> list[Finding]:
+def check(path: Path = DEFAULT_FILE, *, witness: bool = False) -> list[Finding]:
     """Every finding about `path` and the key file that it names, for `vipcastd --check`; none: all is well."""
-    settings, found = _examine(path)
+    settings, found = _examine(path, witness=witness)
     if settings is not None:
         try:
             settings.key()
@@ -157,14 +167,17 @@ def check(path: Path = DEFAULT_FILE) -> list[Finding]:
     return found
 
 
-def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
+def _examine(path: Path, *, witness: bool) -> tuple[Settings | None, list[Finding]]:
     """The settings, if they could be read at all, and everything that is to be said about them."""
     try:
         with path.open("rb") as file:
             raw = file.read(SETTINGS_BYTES_MAX + 1)
     except OSError as error:
         said = (error.strerror or str(error)).lower()
-        return None, [Finding("unreadable", "error", str(path), said, "name the right file with --config")]
+        remedy = "name the right file with --config"
+        if isinstance(error, FileNotFoundError):
+            remedy = "'vipcast cluster init NAME' or 'vipcast cluster join TOKEN' make it, --config names another"
+        return None, [Finding("unreadable", "error", str(path), said, remedy)]
     if len(raw) > SETTINGS_BYTES_MAX:
         return None, [Finding("unreadable", "error", str(path), "longer than 1 MiB", "this is no settings file")]
     try:
@@ -177,14 +190,15 @@ def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
         return None, [syntax(path, error)]
     except RecursionError:
         return None, [Finding("syntax", "error", str(path), "nested too deeply", "this is no settings file")]
-    places = Places(path, LineIndex(text))
+    where = Places(path, LineIndex(text))
     try:
         parsed = _File.model_validate(document)
     except ValidationError as error:
-        return None, [refusal(places, detail, _known_keys(detail["loc"][:-1])) for detail in error.errors()]
-    parsed = parsed.model_copy(update={"node": _this_node(parsed)})
-    found = [*_cluster(places, parsed), *_links(places, parsed), *_paths(places, parsed)]
-    timers, about_timers = _timers(places, parsed.timers)
+        return None, [refusal(where, detail, _known_keys(detail["loc"][:-1])) for detail in error.errors()]
+    node = _this_node(parsed, witness=witness)
+    parsed = parsed.model_copy(update={"node": node, "paths": _paths_of(node, parsed.paths)})
+    found = [*_cluster(where, parsed), *_links(where, parsed), *_paths(where, parsed)]
+    timers, about_timers = _timers(where, parsed.timers)
     found += about_timers
     if timers is None or any(finding.severity == "error" for finding in found):
         return None, found
@@ -198,15 +212,26 @@ def _examine(path: Path) -> tuple[Settings | None, list[Finding]]:
         paths=parsed.paths,
         realtime=parsed.realtime,
         warnings=tuple(found),
+        timer_table=parsed.timers,
     )
     return settings, found
 
 
-def _this_node(parsed: _File) -> Node:
-    if "name" in parsed.node.model_fields_set:
-        return parsed.node
-    whole = socket.gethostname()
-    return Node(name=whole if whole in parsed.cluster.nodes else whole.split(".", 1)[0])
+def _this_node(parsed: _File, *, witness: bool) -> Node:
+    name = parsed.node.name
+    if "name" not in parsed.node.model_fields_set:
+        whole = socket.gethostname()
+        name = whole if whole in parsed.cluster.nodes else whole.split(".", 1)[0]
+    return parsed.node.model_copy(update={"name": name, "witness": parsed.node.witness or witness})
+
+
+def _paths_of(node: Node, stated: Paths) -> Paths:
+    """A witness needs no root: where the system's folders are closed to it, its defaults are the user's."""
+    if not node.witness:
+        return stated
+    own = places.of_this_user(os.environ)
+    defaults = {"authkey": own.authkey, "state": own.state, "run": own.run}
+    return stated.model_copy(update={k: v for k, v in defaults.items() if k not in stated.model_fields_set})
 
 
 def _known_keys(table: tuple[str | int, ...]) -> list[str]:
@@ -230,22 +255,30 @@ def _cluster(places: Places, parsed: _File) -> Iterator[Finding]:
     if not _NAME.fullmatch(cluster.name):
         yield Finding("bad-value", "error", places("cluster", "name"), f"{cluster.name!r} is no name", advice)
     where = places("cluster", "nodes")
-    if not 1 <= len(cluster.nodes) <= NODES_MAX:
+    if "nodes" in cluster.model_fields_set and not 1 <= len(cluster.nodes) <= NODES_MAX:
         yield Finding(
-            "bad-value", "error", where, f"{len(cluster.nodes)} nodes", f"name between 1 and {NODES_MAX} nodes"
+            "bad-value",
+            "error",
+            where,
+            f"{len(cluster.nodes)} nodes",
+            f"name the 1 to {NODES_MAX} nodes that found the cluster, or leave nodes out to join one",
         )
     for name in dict.fromkeys(cluster.nodes):
         if not _NAME.fullmatch(name):
             yield Finding("bad-value", "error", where, f"{name!r} is no name of a node", advice)
         if (times := cluster.nodes.count(name)) > 1:
             yield Finding("bad-value", "error", where, f"node {name!r} is listed {times} times", "list it once")
-    if parsed.node.name not in cluster.nodes:
+    if not _NAME.fullmatch(parsed.node.name):
+        yield Finding(
+            "bad-value", "error", places("node", "name"), f"{parsed.node.name!r} is no name of a node", advice
+        )
+    elif cluster.nodes and parsed.node.name not in cluster.nodes:
         yield Finding(
             "bad-value",
             "error",
             places("node", "name"),
             f"this node is {parsed.node.name!r}, which is none of {', '.join(cluster.nodes)}",
-            "set name under [node], or add the node to cluster.nodes on every node",
+            "set name under [node]; a node that joins a cluster which is there has no cluster.nodes",
         )
 
 

@@ -82,11 +82,12 @@ _PLAINLY = {
 }
 
 _EXAMPLES: dict[tuple[str, ...], str] = {
-    ("cluster",): 'a table: [cluster], name = "demo", nodes = ["a1", "a2"]',
+    ("cluster",): 'a table: [cluster], name = "demo"',
     ("cluster", "name"): 'name = "demo"',
     ("cluster", "nodes"): 'nodes = ["a1", "a2", "a3"]',
     ("cluster", "cipher"): 'cipher = "aes-256-gcm"',
     ("node", "name"): 'name = "a1"',
+    ("node", "witness"): "witness = true",
     ("link",): 'a table: [[link]], interface = "eth0", group = "239.192.110.1", port = 5405',
     ("link", "interface"): 'interface = "eth0"',
     ("link", "group"): 'group = "239.192.110.1"',

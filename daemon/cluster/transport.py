@@ -17,6 +17,7 @@ import msgspec
 
 from daemon.cluster import greeting
 from daemon.cluster.chunks import Joiner, Splitter
+from daemon.cluster.enrolment import exchange
 from daemon.cluster.greeting import Greetings
 from daemon.cluster.link import Address, Link
 from daemon.cluster.messages import Heartbeat, Message, Propose, decode, encode
@@ -87,6 +88,8 @@ class Transport:
         self._counts: Counter[str] = Counter()
         self._on_message = on_message
         self._clock = clock
+        self.on_enrolment: Callable[[bytes, str], bytes | None] | None = None
+        """called with datagrams of hosts that have only a token, and where from; its answer is sent back there"""
 
     @classmethod
     async def open(
@@ -153,6 +156,11 @@ class Transport:
         interface = settings.interface
 
         def received(datagram: bytes, source: Address) -> None:
+            if exchange.is_ours(datagram):
+                answer = self.on_enrolment(datagram, source[0]) if self.on_enrolment is not None else None
+                if answer is not None:
+                    link.send(answer, source)
+                return
             self._receive(interface, datagram, source)
 
         link = Link(interface, settings.group, settings.port, received)

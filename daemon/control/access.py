@@ -1,6 +1,7 @@
 """Who may do what on the control socket: decided by the kernel's word about the peer, not by the peer's.
 
-root, the user that the daemon runs as, and the group `vipcast` write; the group `vipcast-ro` reads.  The groups'
+root, the user that the daemon runs as, and the group `vipcast` write; the group `vipcast-ro` reads.  Who may hand out
+the cluster's key must be able to read its file: only root and the daemon's user.  The groups'
 numbers are looked up once, at start: a name service that hangs must not stop a heartbeat.
 """
 
@@ -28,6 +29,7 @@ class Right(IntEnum):
     NONE = 0
     READ = 1
     WRITE = 2
+    OWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Access:
         return cls(frozenset((0, os.geteuid())), _gid_of(WRITERS), _gid_of(READERS))
 
     def right_of(self, peer: Peer) -> Right:
-        if peer.uid in self.writer_uids or self.writer_gid in peer.groups:
+        if peer.uid in self.writer_uids:
+            return Right.OWN
+        if self.writer_gid in peer.groups:
             return Right.WRITE
         if self.reader_gid in peer.groups:
             return Right.READ

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from daemon.cluster.records import LogEntry
-from daemon.control.schema import AgentDocument, ConfigurationDocument, StatusDocument
+from daemon.control.schema import AgentDocument, ConfigurationDocument, StatusDocument, TokenDocument
 from daemon.model.findings import Finding
 from daemon.scheduler.view import Plan, View
 from daemon.state.commands import StateCommand
@@ -90,6 +90,9 @@ class Backend(Protocol):
 
     async def agent(self, name: str) -> AgentAnswer:
         """What a resource agent of this host says about itself; bounded in time."""
+
+    def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
+        """A new token by which hosts join."""
 
     def plan(self) -> Plan:
         """The plan that is in force, for explanations."""

@@ -26,6 +26,8 @@ from daemon.control.schema import (
     LogDocument,
     Problem,
     StatusDocument,
+    TokenDocument,
+    TokenRequest,
     ViewDocument,
     WhoDocument,
 )
@@ -103,6 +105,9 @@ class ControlClient:
     def agent(self, name: str) -> AgentDocument:
         """Raises RefusalError: 404 when the agent is not there or does not describe itself, 503 when unasked."""
         return _decode(AgentDocument, self._exchange("GET", _with_query("/v1/agent", {"agent": name})))
+
+    def token(self, request: TokenRequest) -> TokenDocument:
+        return _decode(TokenDocument, self._exchange("POST", "/v1/token", msgspec.json.encode(request)))
 
     def view(self) -> ViewDocument:
         return _decode(ViewDocument, self._exchange("GET", "/v1/view"))

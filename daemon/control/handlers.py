@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 from pydantic import ValidationError
 
+from daemon.cluster.enrolment.desk import TTL_NS_MAX, TTL_NS_MIN, USES_MAX
 from daemon.control import explain as explanations
 from daemon.control import openapi as description
 from daemon.control import viewdoc
@@ -35,6 +36,7 @@ from daemon.control.schema import (
     EditRequest,
     LogDocument,
     ResourceStatus,
+    TokenRequest,
 )
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Finding, error, errors_of
@@ -49,6 +51,7 @@ COMMENT_CHARACTERS_MAX = 4096
 CONFIGURATION_BYTES_MAX = BODY_BYTES_MAX - 4 * (COMMENT_CHARACTERS_MAX + AUTHOR_CHARACTERS_MAX) - 1024
 """what is left for it in an entry of the log, beside author, comment (in UTF-8) and the entry's own parts"""
 ROOT = 0
+NS_PER_MS = 1_000_000
 
 _Body = TypeVar("_Body")
 
@@ -243,6 +246,20 @@ async def get_agent(backend: Backend, asked: Asked) -> object:
     return answer
 
 
+async def post_token(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    request = asked.decoded(TokenRequest)
+    least_ms, most_ms = TTL_NS_MIN // NS_PER_MS, TTL_NS_MAX // NS_PER_MS
+    if not least_ms <= request.ttl_ms <= most_ms:
+        raise ApiError(422, "refused", f"a token lasts from {least_ms // 1000} s to {most_ms // 3_600_000} h")
+    if not 1 <= request.uses <= USES_MAX:
+        raise ApiError(422, "refused", f"a token is for 1 to {USES_MAX} hosts, not {request.uses}")
+    answer = backend.join_token(request.ttl_ms, request.uses, asked.author(request.author))
+    if isinstance(answer, Refused):
+        raise ApiError(422, "refused", answer.sentence)
+    return answer
+
+
 async def get_view(backend: Backend, asked: Asked) -> object:
     """A snapshot is taken at once; turning it into a document takes its time beside the loop."""
     asked.refuse_unknown_words()
@@ -266,6 +283,7 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("GET", "/v1/log"): get_log,
     ("GET", "/v1/explain"): get_explain,
     ("GET", "/v1/agent"): get_agent,
+    ("POST", "/v1/token"): post_token,
     ("GET", "/v1/view"): get_view,
     ("GET", "/v1/openapi.json"): get_openapi,
 }

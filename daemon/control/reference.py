@@ -59,6 +59,13 @@ def reference() -> str:
     return "\n".join(_page()).rstrip("\n") + "\n"
 
 
+_NEEDS = {
+    Right.READ: "Needs the right to read",
+    Right.WRITE: "Needs the right to write",
+    Right.OWN: "Only for root",
+}
+
+
 def _page() -> Iterator[str]:
     yield _HEAD
     yield "## Paths\n"
@@ -72,8 +79,7 @@ def _page() -> Iterator[str]:
 
 def _route(route: Route) -> Iterator[str]:
     yield f"### {route.method} {route.path}\n"
-    needs = "write" if route.needs is Right.WRITE else "read"
-    yield f"{route.summary}. Needs the right to {needs}.\n"
+    yield f"{route.summary}. {_NEEDS[route.needs]}.\n"
     if route.parameters:
         yield "| parameter | meaning |"
         yield "|---|---|"

@@ -225,6 +225,28 @@ class CleanupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     author: str = ""
 
 
+class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/token."""
+
+    ttl_ms: int = 600_000
+    """how long it is good, from 1 s to 24 h, by the daemon's boot clock"""
+    uses: int = 1
+    """how many hosts may join with it, 1 to 64"""
+    author: str = ""
+
+
+class TokenDocument(msgspec.Struct, frozen=True):
+    """A join token: whoever has it gets the cluster's key."""
+
+    token: str
+    expires_in_ms: int
+    uses: int
+    cluster: str
+    node: str
+    """whose daemon honours it, for as long as it runs"""
+    schema: int = SCHEMA
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """What a write answers once the cluster has committed and this node applied it."""
 

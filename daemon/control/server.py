@@ -89,6 +89,8 @@ class ControlServer:
         right = self._access.right_of(_peer(request))
         if right >= needed:
             return
+        if right is Right.WRITE:
+            raise ApiError(403, "forbidden", "this hands out the cluster's key: only root may do it")
         if right is Right.READ:
             raise ApiError(
                 403,

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from daemon.cluster.clock import boot_ns
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
 from daemon.cluster.records import Admit, LogEntry, Lost, Request
 from daemon.cluster.timers import Timers
@@ -27,8 +28,9 @@ from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, N
 from daemon.control.client import ControlClient
 from daemon.control.events import EventHub
 from daemon.control.narrate import narrate
-from daemon.control.schema import ConfigurationDocument, Event, StatusDocument
+from daemon.control.schema import ConfigurationDocument, Event, StatusDocument, TokenDocument
 from daemon.control.server import ControlServer
+from daemon.enrolling import Enrolling
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
 from daemon.state.commands import Result, Slots, StateCommand
@@ -38,6 +40,7 @@ from daemon.state.state import State
 from tests.unit.control.agentdocuments import AGENTS
 
 HOSTS = ("a1", "a2", "a3", "a4")
+NOW_NS = 10_000_000_000
 STAMP_MS = 1_700_000_000_000
 ROUNDS_MAX = 64
 _REPORTS = {Phase.OPEN: "opened", Phase.DRAINING: "drained", Phase.SPLIT: "closed", Phase.CLOSING: "closed"}
@@ -72,6 +75,7 @@ class StateBackend:
     def __post_init__(self) -> None:
         self.state = State(self.members)
         self.settings = settings_of(self.members[0], self.members)
+        self.enrolling = Enrolling(self.settings, self.core, boot_ns)
         for member in self.members:
             self.append(Admit(member, 1, f"boot-{member}"))
 
@@ -134,10 +138,8 @@ class StateBackend:
 
     # ---- the protocol
 
-    def status(self) -> StatusDocument:
-        if self.failing is not None:
-            raise self.failing
-        now_ns = 10_000_000_000
+    def core(self) -> CoreStatus:
+        now_ns = NOW_NS
         peers = tuple(
             PeerStatus(
                 name=name,
@@ -153,7 +155,7 @@ class StateBackend:
             )
             for rank, name in enumerate(self.members)
         )
-        core = CoreStatus(
+        return CoreStatus(
             name=self.members[0],
             incarnation=1,
             role=Role.LEADER,
@@ -167,15 +169,19 @@ class StateBackend:
             outstanding_proposals=0,
             peers=peers,
         )
+
+    def status(self) -> StatusDocument:
+        if self.failing is not None:
+            raise self.failing
         return statusdoc.build(
             settings=self.settings,
             state=self.state,
-            core=core,
+            core=self.core(),
             engine="nft",
             serving=(),
             counters=(),
             transport=None,
-            now_ns=now_ns,
+            now_ns=NOW_NS,
         )
 
     def configuration(self) -> ConfigurationDocument:
@@ -197,6 +203,9 @@ class StateBackend:
     async def agent(self, name: str) -> AgentAnswer:
         await asyncio.sleep(0)
         return self.agents.get(name, NoSuchAgent(f"agent '{name}' is not installed"))
+
+    def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
+        return self.enrolling.print_token(ttl_ms, uses, author)
 
     def plan(self) -> Plan:
         return self.state.plan

@@ -24,7 +24,7 @@ ACCESS = Access(frozenset((0,)), WRITERS, READERS)
 @pytest.mark.parametrize(
     ("uid", "groups", "right"),
     [
-        (0, (), Right.WRITE),
+        (0, (), Right.OWN),
         (1000, (WRITERS,), Right.WRITE),
         (1000, (NOBODY, WRITERS, READERS), Right.WRITE),
         (1000, (READERS,), Right.READ),

@@ -48,7 +48,7 @@ def refusals(path: Path) -> list[str]:
 def test_the_shortest_good_file_has_every_default(written: Written) -> None:
     loaded = load(written(GOOD))
     assert loaded.cluster.nodes == ("a1", "a2", "a3", "a4")
-    assert loaded.rank == 1
+    assert loaded.founders == ("a1", "a2", "a3", "a4")
     assert (loaded.timers.heartbeat_ms, loaded.timers.lease_ms) == (50, 350)
     assert loaded.paths.authkey == Path("/etc/vipcast/authkey")
     assert loaded.paths.control_socket == Path("/run/vipcast/control.sock")
@@ -103,9 +103,40 @@ def test_a_value_of_the_wrong_kind_is_said_plainly(written: Written, text: str, 
     assert any(line.startswith(said) for line in refusals(written(text)))
 
 
+def test_a_node_that_joins_names_no_founders(written: Written) -> None:
+    loaded = load(written(GOOD.replace('nodes = ["a1", "a2", "a3", "a4"]\n', "")))
+    assert loaded.founders == ()
+    assert loaded.node.name == "a2"
+
+
+def test_an_empty_list_of_founders_is_a_mistake_and_not_a_wish_to_join(written: Written) -> None:
+    (line,) = refusals(written(GOOD.replace('["a1", "a2", "a3", "a4"]', "[]")))
+    assert line.startswith("FILE:3: cluster.nodes: Error: 0 nodes")
+    assert "leave nodes out to join" in line
+
+
+def test_a_witness_that_may_not_write_to_var_lib_lives_in_its_users_home(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.places.is_writable", lambda _: False)
+    monkeypatch.setenv("HOME", "/home/w")
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    path = written(GOOD + '[paths]\nauthkey = "/k"\n')
+    assert load(path).paths.state == Path("/var/lib/vipcast")
+    loaded = load(path, witness=True)
+    assert loaded.node.witness
+    assert loaded.paths.authkey == Path("/k")
+    assert loaded.paths.state == Path("/home/w/.local/state/vipcast")
+    assert loaded.paths.control_socket == Path("/home/w/.local/state/vipcast/control.sock")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
+    assert load(path, witness=True).paths.run == Path("/run/user/7/vipcast")
+    assert load(path, witness=True).paths.state == Path("/home/w/.local/state/vipcast")
+
+
 def test_a_missing_table_says_what_to_write(written: Written) -> None:
     assert refusals(written('[cluster]\nname = "demo"\n')) == [
-        'FILE:1: cluster.nodes: Error: missing, write nodes = ["a1", "a2", "a3"]',
         'FILE: link: Error: missing, write a table: [[link]], interface = "eth0", '
         'group = "239.192.110.1", port = 5405',
     ]
@@ -174,7 +205,10 @@ def test_a_syntax_error_has_its_line(written: Written) -> None:
 
 def test_a_missing_or_binary_file_is_said_plainly(tmp_path: Path) -> None:
     path = tmp_path / "vipcast.toml"
-    assert refusals(path) == ["FILE: Error: no such file or directory, name the right file with --config"]
+    assert refusals(path) == [
+        "FILE: Error: no such file or directory, 'vipcast cluster init NAME' or 'vipcast cluster join TOKEN' make it, "
+        "--config names another"
+    ]
     path.write_bytes(b"\n\xff\xfe")
     assert refusals(path)[0].startswith("FILE:2: Error: not UTF-8")
     assert "is a directory" in refusals(tmp_path)[0]

@@ -1,0 +1,111 @@
+"""The daemon's desk for hosts that join: prints tokens and answers applications, between core, settings and key file.
+
+The protocol is `daemon.cluster.enrolment`; here are the clock, the randomness and what the cluster knows now.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from ipaddress import IPv4Address
+
+from daemon import interfaces, keys
+from daemon.cluster.core.effects import CoreStatus
+from daemon.cluster.enrolment.desk import Cluster, Desk, Presence, TooManyTokensError
+from daemon.cluster.enrolment.exchange import Grant, GrantedLink
+from daemon.cluster.enrolment.token import SECRET_BYTES, Token
+from daemon.control.backend import Refused
+from daemon.control.schema import TokenDocument
+from daemon.settings import Link, Settings
+
+log = logging.getLogger("vipcast.enrolment")
+
+NS_PER_MS = 1_000_000
+ANYWHERE = IPv4Address(0)
+VERSION = version("vipcast")
+
+
+class Enrolling:
+    """`print_token` for the control API, `receive` for the transport.  `clock`: nanoseconds of CLOCK_BOOTTIME."""
+
+    def __init__(self, settings: Settings, status: Callable[[], CoreStatus], clock: Callable[[], int]) -> None:
+        self.settings = settings
+        self.desk = Desk(settings.node.name, self._cluster, os.urandom)
+        self._status = status
+        self._clock = clock
+
+    def print_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
+        """A new token.  Blocks for as long as the kernel takes to list its addresses: microseconds."""
+        cluster = self._cluster()
+        if cluster.grant is None:
+            return Refused(cluster.unready)
+        link = self.settings.links[0]
+        token = Token(IPv4Address(link.group), _address_on(link) or ANYWHERE, link.port, os.urandom(SECRET_BYTES))
+        try:
+            self.desk.issue(token.secret, ttl_ms * NS_PER_MS, uses, self._clock())
+        except TooManyTokensError:
+            return Refused(
+                "too many tokens wait for their hosts already; use one of them, or wait until they expire"
+            )
+        log.info("%s made a join token: for %d s, %d use(s)", author, ttl_ms // 1000, uses)
+        return TokenDocument(
+            token=str(token),
+            expires_in_ms=ttl_ms,
+            uses=uses,
+            cluster=self.settings.cluster.name,
+            node=self.settings.node.name,
+        )
+
+    def receive(self, datagram: bytes, source: str) -> bytes | None:
+        """What to send back for a datagram of the enrolment protocol, if anything."""
+        answer = self.desk.receive(datagram, source, self._clock())
+        while self.desk.welcomes:
+            welcome = self.desk.welcomes.pop()
+            what = "witness" if welcome.witness else "node"
+            log.info("%s at %s was given the cluster's key by a token, to join as a %s", welcome.name, source, what)
+        return answer
+
+    def _cluster(self) -> Cluster:
+        status = self._status()
+        nodes = {peer.name: Presence.ONLINE if peer.live else Presence.OFFLINE for peer in status.peers}
+        nodes[status.name] = Presence.ONLINE
+        if not status.quorate:
+            return Cluster(
+                nodes, None, f"{status.name} sees no quorum now, and without one nobody joins; see 'vipcast status'"
+            )
+        try:
+            return Cluster(nodes, self._grant())
+        except keys.KeyFileError as error:
+            return Cluster(nodes, None, f"{status.name} cannot read its key: {error}")
+
+    def _grant(self) -> Grant:
+        settings = self.settings
+        return Grant(
+            cluster=settings.cluster.name,
+            node=settings.node.name,
+            authkey=settings.key(),
+            links=tuple(
+                GrantedLink(link.group, link.port, str(_network_of(link) or "")) for link in settings.links
+            ),
+            profile=settings.timer_table.profile,
+            timers=settings.timer_table.model_dump(exclude={"profile"}, exclude_none=True),
+            cipher=settings.cluster.cipher,
+            version=VERSION,
+        )
+
+
+def _address_on(link: Link) -> IPv4Address | None:
+    found = _on(link)
+    return found.addresses[0].ip if found else None
+
+
+def _network_of(link: Link) -> object:
+    found = _on(link)
+    return found.addresses[0].network if found else None
+
+
+def _on(link: Link) -> interfaces.Interface | None:
+    """The link's interface, where it has an address."""
+    return next((one for one in interfaces.of_this_host() if one.name == link.interface and one.addresses), None)
