@@ -175,6 +175,14 @@ class Lab:
         """Cut the segment: `lab.partition(["a1"], ["a2", "a3"])`; who is in no group hears everyone."""
         self.switch.partition(groups)
 
+    def deafen(self, name: str) -> None:
+        """One way: the others and the client hear the host, and it hears nobody of the cluster."""
+        self.switch.cut([(other, name) for other in self.names if other != name])
+
+    def mute(self, name: str) -> None:
+        """The other way: it hears everybody, and nobody of the cluster hears it."""
+        self.switch.cut([(name, other) for other in self.names if other != name])
+
     def heal(self) -> None:
         self.switch.partition(())
 

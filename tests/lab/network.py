@@ -92,6 +92,11 @@ class Switch:
         self._cut = frozenset(pairs)
         self._write_rules()
 
+    def cut(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Frames from the first port of each pair do not reach the second; () heals."""
+        self._cut = frozenset(pairs)
+        self._write_rules()
+
     def loss(self, percent: int, names: Iterable[str] = ()) -> None:
         """Drop this part of all frames to and from the named ports (of every port where none is named)."""
         if not 0 <= percent <= 100:

@@ -1,0 +1,1 @@
+"""Whole daemons under faults, clients and an administrator all the while."""
