@@ -6,11 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import footprint, gap, packets, scheduler
+from bench import agreement, commit, footprint, gap, packets, scheduler, suspicion
 from bench.report import Report
 
 BENCHMARKS = {
     "gap": gap.measure,
+    "agreement": agreement.measure,
+    "commit": commit.measure,
+    "suspicion": suspicion.measure,
     "packets": packets.measure,
     "footprint": footprint.measure,
     "scheduler": scheduler.measure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -29,6 +30,12 @@ class Figure:
         return statistics.median(self.samples)
 
     @property
+    def p99(self) -> float:
+        """The value that one in a hundred exceeds; of fewer samples than a hundred: the maximum."""
+        ordered = sorted(self.samples)
+        return ordered[min(len(ordered) - 1, math.ceil(len(ordered) * 0.99) - 1)]
+
+    @property
     def ratio(self) -> float | None:
         return self.median / self.reference if self.reference else None
 
@@ -50,7 +57,8 @@ class Report:
             "python": platform.python_version(),
             "cores": os.cpu_count(),
             "figures": [
-                {**asdict(f), "median": f.median, "max": max(f.samples), "ratio": f.ratio} for f in self.figures
+                {**asdict(f), "median": f.median, "p99": f.p99, "max": max(f.samples), "ratio": f.ratio}
+                for f in self.figures
             ],
         }
         path.write_text(json.dumps(content, indent=1) + "\n")
@@ -60,7 +68,7 @@ class Report:
 def line(figure: Figure) -> str:
     text = f"{figure.name:<58} {amount(figure.median):>10} {figure.unit:<6}"
     if len(figure.samples) > 1:
-        text += f" max {amount(max(figure.samples)):>10}, {len(figure.samples)} runs"
+        text += f" p99 {amount(figure.p99)} max {amount(max(figure.samples))}, {len(figure.samples)} runs"
     if figure.ratio is not None:
         text += f"  = {figure.ratio:.3g} x {figure.reference_name} ({amount(figure.reference or 0)})"
     if figure.goal is not None:
