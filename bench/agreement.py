@@ -35,6 +35,7 @@ def measure(report: Report, runs: int) -> None:
 def one_ms(lab: Lab, role: str) -> float:
     """Kill, wait for the sentence in the log of every other host, start it again, and wait for all."""
     leader = wait_until(lambda: _leader(lab), BOUND_S, "a leader")
+    assert leader is not None
     victim = leader if role == "leader" else max(set(lab.names) - {leader})
     others = [lab[name].log("vipcastd") for name in lab.names if name != victim]
     marks = {path: path.stat().st_size for path in others}
