@@ -64,6 +64,10 @@ class Greetings:
         peer = self._peers.get(member)
         return peer is not None and peer.proven
 
+    def proven_salts(self) -> list[bytes]:
+        """Of the sessions that have greeted this process."""
+        return [peer.salt for peer in self._peers.values() if peer.proven]
+
     def judge(self, opened: Opened, now_ns: int) -> Judgement:
         """Pure but for what it remembers: one small record a member."""
         peer = self._peers.get(opened.sender)

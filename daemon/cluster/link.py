@@ -1,9 +1,10 @@
 """One link: a UDP socket on one interface, member of the link's multicast group.
 
-Receiving goes through asyncio-dgram.  Its queue has no bound, but asyncio hands over at most one datagram per
-turn of the event loop and `_read` awaits nothing else between two of them, so the queue never holds more than the
-few that arrived since its last turn: under a flood it is the kernel's receive buffer that is full and drops,
-which is bounded.  Sending goes straight to the socket: the library raises a send's error only at some later call.
+Members are heard through asyncio-dgram.  It hands over one datagram per turn of the event loop, so `_read` takes
+what else waits straight from the socket: a few microseconds each instead of a turn, and never more than a turn can
+bear.  Its own queue has no bound, but never holds more than the few that arrived since its last turn; under a flood
+it is the kernel's receive buffer that is full and drops.  Strangers have a socket of their own (`sieve`), which is
+read a few at a time.  Sending goes straight to the socket: the library raises a send's error only at some later call.
 
 An interface may vanish, come back under another index, or be down: the link keeps trying once a second, and says
 so once.  A membership is bound to the index of the interface (ip(7), IP_ADD_MEMBERSHIP), so a new index means a
@@ -18,14 +19,25 @@ import logging
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 
 import asyncio_dgram
 from asyncio_dgram.aio import DatagramStream
 
+from daemon.cluster import sieve
+from daemon.cluster.seal import MAGIC, SALT_AT
+
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 8 << 20
+STRANGERS_BUFFER_BYTES = 64 << 10
+"""what a flood fills and overflows, and what a stranger's datagram waits in meanwhile"""
+DATAGRAM_BYTES_MAX = 65_535
+AT_ONCE_MAX = 64
+"""datagrams of members that are taken in one turn of the event loop"""
+STRANGERS_AT_ONCE_MAX = 32
+STRANGERS_PAUSE_S = 0.02
+"""between two looks at strangers: 1,600 datagrams a second cost some percent of a core, whatever is sent"""
 WATCH_INTERVAL_S = 1.0
 
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python has no names for them
@@ -34,6 +46,8 @@ _PRIORITY_INTERACTIVE = 6  # TC_PRIO_INTERACTIVE, linux/pkt_sched.h
 _TOS_CS6 = 0xC0  # network control, RFC 4594 §3.1
 
 Address = tuple[str, int]
+
+LAYOUT = sieve.Layout(MAGIC, SALT_AT)
 
 
 class Link:
@@ -48,6 +62,8 @@ class Link:
         self.counts: Counter[str] = Counter()
         self._on_datagram = on_datagram
         self._socket: socket.socket | None = None
+        self._strangers: socket.socket | None = None
+        self._salts: Collection[bytes] = ()
         self._index = 0
         self._stream: DatagramStream | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -70,6 +86,12 @@ class Link:
         """
         await self._reopen(first=True)
         self._watcher = _supervised(self._watch(), f"watch {self.interface}")
+
+    def trust(self, salts: Collection[bytes]) -> None:
+        """Sessions whose datagrams do not wait among the strangers': those that are proven to be alive."""
+        self._salts = tuple(salts)
+        if self._socket is not None and self._strangers is not None:
+            _sift(self._socket, self._strangers, self._salts)
 
     def send(self, datagram: bytes, to: Address | None) -> None:
         """Send to one address, or to the group.  What the kernel cannot take now is lost and counted."""
@@ -109,28 +131,33 @@ class Link:
             self._note_trouble("there is no such interface; waiting for it")
             return
         try:
-            opened = open_socket(self.interface, index, self.group, self.port)
+            opened, strangers = open_sockets(self.interface, index, self.group, self.port)
+            _sift(opened, strangers, self._salts)
         except OSError as error:
             if first and error.errno in (errno.EADDRINUSE, errno.EPERM, errno.EACCES):
                 raise
             self._note_trouble(f"cannot listen: {(error.strerror or str(error)).lower()}")
             return
-        self._socket = opened
+        self._socket, self._strangers = opened, strangers
         self._index = index
         stream = await asyncio_dgram.from_socket(opened)
         self._stream = stream
-        self._reader = _supervised(self._read(stream), f"read {self.interface}")
+        self._reader = _supervised(self._read(stream, opened), f"read {self.interface}")
+        self._await_strangers(strangers)
         self._note_trouble("")
 
     def _shut(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
+        if self._strangers is not None:
+            asyncio.get_running_loop().remove_reader(self._strangers)
+            self._strangers.close()
         if self._stream is not None:
             self._stream.close()
-        self._reader = self._stream = self._socket = None
+        self._reader = self._stream = self._socket = self._strangers = None
         self._index = 0
 
-    async def _read(self, stream: DatagramStream) -> None:
+    async def _read(self, stream: DatagramStream, opened: socket.socket) -> None:
         while True:
             try:
                 datagram, source = await stream.recv()
@@ -138,12 +165,44 @@ class Link:
                 return
             except OSError as error:
                 # An earlier receive failed (the interface went down); the socket itself stays good.
-                self.counts["receive-errors"] += 1
-                self._note_trouble(f"cannot receive: {(error.strerror or str(error)).lower()}")
+                self._note_deafness(error)
                 continue
-            self.counts["received"] += 1
             assert isinstance(source, tuple)  # AF_INET
-            self._on_datagram(datagram, (source[0], source[1]))
+            self._deliver(datagram, source)
+            self._take(opened, AT_ONCE_MAX)
+
+    def _await_strangers(self, strangers: socket.socket) -> None:
+        if strangers is self._strangers:
+            asyncio.get_running_loop().add_reader(strangers, self._hear_strangers, strangers)
+
+    def _hear_strangers(self, strangers: socket.socket) -> None:
+        """A few, and then a pause: whoever floods this socket gets no more of our time than that."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(strangers)
+        self._take(strangers, STRANGERS_AT_ONCE_MAX)
+        loop.call_later(STRANGERS_PAUSE_S, self._await_strangers, strangers)
+
+    def _take(self, opened: socket.socket, at_most: int) -> None:
+        """Deliver what waits in a socket, without waiting for more."""
+        for _ in range(at_most):
+            if opened.fileno() < 0:
+                return  # what was delivered has closed the link
+            try:
+                datagram, source = opened.recvfrom(DATAGRAM_BYTES_MAX)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._note_deafness(error)
+                return
+            self._deliver(datagram, source)
+
+    def _deliver(self, datagram: bytes, source: tuple[str, int]) -> None:
+        self.counts["received"] += 1
+        self._on_datagram(datagram, (source[0], source[1]))
+
+    def _note_deafness(self, error: OSError) -> None:
+        self.counts["receive-errors"] += 1
+        self._note_trouble(f"cannot receive: {(error.strerror or str(error)).lower()}")
 
     def _note_trouble(self, trouble: str) -> None:
         """Say a new state once; a link that is down would otherwise fill the log with every heartbeat."""
@@ -156,10 +215,38 @@ class Link:
         self._trouble = trouble
 
 
-def open_socket(interface: str, index: int, group: str, port: int) -> socket.socket:
-    """A socket that hears the group and unicast to `port` on this interface only.  Raises OSError."""
+def open_sockets(interface: str, index: int, group: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """The members' and the strangers' socket: both hear the group and unicast to `port` on this interface only.
+
+    Raises OSError.
+    """
+    _probe(interface, port)
+    members = _open_socket(interface, index, group, port, BUFFER_BYTES)
+    try:
+        return members, _open_socket(interface, index, group, port, STRANGERS_BUFFER_BYTES)
+    except OSError:
+        members.close()
+        raise
+
+
+def _probe(interface: str, port: int) -> None:
+    """Raise EADDRINUSE where somebody else has the port: our two sockets share it, and would with him, too."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        probe.bind(("", port))
+
+
+def _sift(members: socket.socket, strangers: socket.socket, salts: Collection[bytes]) -> None:
+    """Tell the kernel whose datagrams belong where.  Raises OSError."""
+    sieve.attach(members, sieve.SO_ATTACH_REUSEPORT_CBPF, sieve.unicast_steering(LAYOUT, salts))
+    sieve.attach(strangers, sieve.SO_ATTACH_FILTER, sieve.strangers_filter(LAYOUT, salts))
+    sieve.attach(members, sieve.SO_ATTACH_FILTER, sieve.members_filter(LAYOUT, salts))
+
+
+def _open_socket(interface: str, index: int, group: str, port: int, buffer_bytes: int) -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
         opened.bind(("", port))
         membership = struct.pack("=4s4si", socket.inet_aton(group), bytes(4), index)  # struct ip_mreqn
@@ -174,19 +261,19 @@ def open_socket(interface: str, index: int, group: str, port: int) -> socket.soc
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _TOS_CS6)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _PRIORITY_INTERACTIVE)
         # A long message leaves as thousands of datagrams at once, and arrives so.
-        _enlarge(opened, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
-        _enlarge(opened, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
+        _enlarge(opened, _SO_SNDBUFFORCE, socket.SO_SNDBUF, BUFFER_BYTES)
+        _enlarge(opened, _SO_RCVBUFFORCE, socket.SO_RCVBUF, buffer_bytes)
     except OSError:
         opened.close()
         raise
     return opened
 
 
-def _enlarge(opened: socket.socket, forced: int, allowed: int) -> None:
+def _enlarge(opened: socket.socket, forced: int, allowed: int, size: int) -> None:
     try:
-        opened.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
+        opened.setsockopt(socket.SOL_SOCKET, forced, size)
     except PermissionError:  # without CAP_NET_ADMIN: as much as net.core.rmem_max and wmem_max allow
-        opened.setsockopt(socket.SOL_SOCKET, allowed, BUFFER_BYTES)
+        opened.setsockopt(socket.SOL_SOCKET, allowed, size)
 
 
 def _index_of(interface: str) -> int:

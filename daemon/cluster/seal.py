@@ -39,6 +39,8 @@ MAGIC = b"vIPc"
 VERSION = 1
 SALT_BYTES = 16
 KEY_BYTES = 32
+SALT_AT = 14
+"""offset of the salt in a datagram, for `sieve`"""
 NAME_BYTES_MAX = 63
 COUNTER_MAX = (1 << 64) - 1
 INCARNATION_MAX = (1 << 63) - 1

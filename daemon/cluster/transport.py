@@ -181,6 +181,8 @@ class Transport:
         judgement = self._greetings.judge(opened, now_ns)
         if judgement.proven:
             self._opener.refuse_until(opened.sender, opened.counter)
+            for link in self._links:
+                link.trust(self._greetings.proven_salts())
         if judgement.answer is not None:
             self._transmit(judgement.answer, {interface: source})
         if judgement.reason:

@@ -328,7 +328,7 @@ def test_a_flood_is_dropped_by_the_kernel_and_not_queued_by_us(segment: Segment)
         flood.sendto(bytes(100), (f"10.80.0.{other.number}", PORT))
     until(lambda: other.heard, lambda: one.send("a2", Reject(5)))
     flood.close()
-    assert len(queued) > 1000
+    assert 100 < len(queued) < 10_000, "a few were looked at, the kernel dropped the rest"
     assert max(queued) <= 3
 
 
