@@ -360,19 +360,20 @@ def test_garbage_and_forgeries_change_nothing_and_are_counted(segment: Segment) 
     forged = Sealer(bytes(32), "demo", "a1", 9, salt=bytes(16))
     known = Sealer(KEY, "demo", "mallory", 9, salt=bytes(16))
     target = (f"10.80.0.{other.number}", PORT)
-    for _ in range(50):
+    for _ in range(10):
         plain.sendto(secrets.token_bytes(200), target)
         plain.sendto(forged.seal(b"\x01" + bytes(50)), target)
         plain.sendto(known.seal(b"\x01" + bytes(50)), target)
-        plain.sendto(b"", target)
+        plain.sendto(b"", target)  # the kernel drops it: it is too short to be anybody's
     plain.close()
+    until(lambda: sum(other.statistics().refusals.values()) >= 30)
     one.send("a2", Reject(5))
     until(lambda: other.heard)
     assert other.heard == [("a1", Reject(5))]
     refused = other.statistics().refusals
-    assert refused["malformed"] == 100
-    assert refused["wrong-key"] == 50
-    assert refused["stranger"] == 50
+    assert refused["malformed"] == 10
+    assert refused["wrong-key"] == 10
+    assert refused["stranger"] == 10
 
 
 def test_recorded_datagrams_change_nothing_not_even_at_a_member_that_has_just_started(segment: Segment) -> None:
