@@ -112,6 +112,13 @@ class Grant(msgspec.Struct, tag="gr", array_like=True, frozen=True):
     epoch: int
 
 
+class AskRestart(msgspec.Struct, tag="rs", array_like=True, frozen=True):
+    """To the leader: my process is about to start again; log a restart lease.  Repeated until it is committed."""
+
+    incarnation: int
+    duration_ms: int
+
+
 class Proposal(msgspec.Struct, array_like=True, frozen=True):
     ticket: int
     body: bytes
@@ -135,6 +142,7 @@ Message = (
     | VoteAnswer
     | Transfer
     | Grant
+    | AskRestart
     | Propose
 )
 

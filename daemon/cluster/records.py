@@ -29,6 +29,18 @@ class Lost(msgspec.Struct, tag="lost", array_like=True, frozen=True):
     node: str
 
 
+class Restart(msgspec.Struct, tag="restart", array_like=True, frozen=True):
+    """`node` starts its daemon again: its kernel may accept for so long, from before it asked for this.
+
+    It is not lost before that is over; the next admission of the node inherits what is open.
+    """
+
+    node: str
+    incarnation: int
+    """of the process that is about to end"""
+    duration_ms: int
+
+
 class Request(msgspec.Struct, tag="request", array_like=True, frozen=True):
     """Something for the state: a `daemon.state.commands` command, encoded.
 
@@ -71,7 +83,7 @@ class Roster(msgspec.Struct, tag="roster", array_like=True, frozen=True):
     """for the cluster log: `a4 joins as a learner`, `a3 was removed by root`"""
 
 
-Command = Noop | Admit | Lost | Roster | Request
+Command = Noop | Admit | Lost | Restart | Roster | Request
 
 
 class LogEntry(msgspec.Struct, array_like=True, frozen=True):

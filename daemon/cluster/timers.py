@@ -16,6 +16,9 @@ HEARTBEAT_MS_MIN = 5
 """Below this a timer of an ordinary kernel is late by as much as it lasts."""
 DRIFT_MIN = 0.01
 DRIFT_MAX = 1.0
+RESTART_MS_MAX = 60_000
+"""a host that dies in a restart is dark for so long"""
+HOLD_DOWN_MS_MAX = 600_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Timers:
     """what the first commit of a new leader takes, fsync included"""
     commit_bound_ms: int = 1000
     """a leader whose entry is not committed after this abdicates (rule 9: slow or full disk)"""
+    restart_ms: int = 10_000
+    """how long the kernel may go on serving while the daemon starts again; 0: it may not"""
+    hold_down_ms: int = 60_000
+    """a node that is lost again and again is held down for longer each time, for so long at most; 0: never"""
 
     @cached_property
     def heartbeat_ns(self) -> int:
@@ -62,6 +69,10 @@ class Timers:
     def loss_after_ns(self) -> int:
         """lease·(1+δ) and the margin: after this no lease of the last grant can still be running (rule 16)."""
         return math.ceil(self.lease_ns * (1 + self.drift)) + self.margin_ms * NS_PER_MS
+
+    def restart_over_after_ns(self, duration_ms: int) -> int:
+        """After this no restart lease of that length can be running any more, whatever the two clocks do."""
+        return math.ceil(duration_ms * NS_PER_MS * (1 + self.drift)) + self.margin_ms * NS_PER_MS
 
     @cached_property
     def silent_after_ns(self) -> int:
@@ -114,6 +125,14 @@ class Timers:
                 f"commit_bound_ms = {self.commit_bound_ms}: must be at least lease_ms ({self.lease_ms}), or a busy"
                 f" disk deposes every leader; raise it"
             )
+        found += [
+            f"{name} = {value}: must be between 0 and {most}"
+            for name, value, most in (
+                ("restart_ms", self.restart_ms, RESTART_MS_MAX),
+                ("hold_down_ms", self.hold_down_ms, HOLD_DOWN_MS_MAX),
+            )
+            if not 0 <= value <= most
+        ]
         return found
 
 

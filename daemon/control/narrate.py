@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
+from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart
 from daemon.control.exitcodes import meaning_of
 from daemon.control.schema import LogLine
 from daemon.state.commands import Cleanup, Drain, Edit, Leave, Refresh, Result, Slots, StateCommand, Tick
@@ -26,6 +26,9 @@ def _tell(entry: LogEntry) -> tuple[str, str | None, str]:
             return "admit", node, f"{node} takes part (incarnation {incarnation})"
         case Lost(node=node):
             return "lost", node, f"{node} is lost: what it held is free"
+        case Restart(node=node, duration_ms=duration_ms):
+            text = f"the daemon of {node} starts again: its slots stay with it for {duration_ms / 1000:g} s at most"
+            return "restart", node, text
         case Request(origin=origin, body=body):
             try:
                 return _tell_request(_decoder.decode(body), origin)

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import msgspec
 from pydantic import ValidationError
 
-from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
+from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart
 from daemon.definition import primitive_of
 from daemon.model.configuration import INFINITY, Configuration
 from daemon.model.findings import Finding, error, errors_of
@@ -72,6 +72,8 @@ class NodeState:
     kernel_boot_id: str = ""
     leaving: bool = False
     """its process is about to end by intention"""
+    restarting: bool = False
+    """its daemon starts again; what it holds goes on, and it is given nothing new until it is back"""
 
 
 @dataclass(slots=True)
@@ -122,6 +124,11 @@ class State:
                 return self._admit(node, incarnation, kernel_boot_id)
             case Lost(node):
                 return self._lost(node)
+            case Restart(node, incarnation, _):
+                if not self._counts(node, incarnation):
+                    return Outcome(False, f"{node} is not admitted in that incarnation")
+                self.nodes[node].restarting = True
+                return Outcome(True, f"the daemon of {node} starts again")
             case Request():
                 return self._request(entry.command)
         return Outcome(True)
@@ -142,12 +149,14 @@ class State:
                 # Nobody probes for what is configured no more; it was running, and its kernel has not ended since.
                 self.results.presume_running(name, instance, self.index, self.now_ms)
         node.admitted, node.incarnation, node.kernel_boot_id = True, incarnation, kernel_boot_id
+        node.restarting = False
         node.epoch = self.index
         return Outcome(True, f"{name} takes part")
 
     def _lost(self, name: str) -> Outcome:
         node = self.nodes.setdefault(name, NodeState(name))
         node.admitted, node.leaving, node.epoch = False, False, self.index
+        node.restarting = False
         self.results.forget_node(name, failures=True)
         self._forget_ready(name)
         freed = 0
@@ -377,7 +386,8 @@ class State:
         slot is held (then the plain resource may have been what served until now).  Once slots are held, an
         unprobed newcomer does not keep the others from taking over what is free.
         """
-        if not self.nodes[name].admitted or self.results.standing(name, address) != "stopped":
+        known = self.nodes[name]
+        if not known.admitted or known.restarting or self.results.standing(name, address) != "stopped":
             return False
         others = [self.results.standing(n.name, address) for n in self.nodes.values() if n.admitted]
         return "running" not in others and ("unknown" not in others or bool(self.slots.get(address)))
@@ -454,7 +464,7 @@ class State:
             "configuration": self.configuration.model_dump_json(),
             "epoch": self.configuration_epoch,
             "nodes": [
-                [n.name, n.admitted, n.incarnation, n.epoch, n.kernel_boot_id, n.leaving]
+                [n.name, n.admitted, n.incarnation, n.epoch, n.kernel_boot_id, n.leaving, n.restarting]
                 for _, n in sorted(self.nodes.items())
             ],
             "slots": [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from daemon.cluster.core import Core, Persist
-from daemon.cluster.core.effects import BecameLeader, ProposalCommitted
+from daemon.cluster.core.effects import BecameLeader, ProposalCommitted, Ready, RestartGranted
 from daemon.cluster.messages import Message
 from tests.simulation.application import Application, KernelWork, Work
 from tests.simulation.clock import Clock
@@ -33,9 +33,13 @@ class Process:
     """what happened to it while it was stopped"""
     interrupted: Callable[[], None] | None = None
     """the system call before which it was stopped: the first thing that it does when it goes on"""
+    holds: bool = False
+    """its kernel holds what it wants, under a deadline of its own"""
     applied: int = 0
     edits: dict[int, bytes] = field(default_factory=dict)
     """ticket → body of edits that it has proposed and not seen committed"""
+    down_ms: float = 0
+    """of its restart: how long it takes until the next one starts"""
     timer: int = 0
     """counts the timers that were armed; only the newest one fires"""
 
@@ -147,6 +151,9 @@ class Host:
                     world.invariants.consensus.became_leader(self.name, event.term)
                 elif isinstance(event, ProposalCommitted):
                     world.acknowledged(self, process, event)
+            if (granted := _restart_in(ready)) is not None:
+                self._end_under(process, granted)
+                return
             if ready.lease_until_ns is not None:
                 process.application.lease(ready.lease_until_ns)
                 self._write_lease(process, ready.lease_until_ns)
@@ -188,14 +195,35 @@ class Host:
 
         self.disk.write(persist, self.world.at, done)
 
-    def _write_lease(self, process: Process, until_ns: int) -> None:
+    def restart(self, duration_ms: int, down_ms: float) -> None:
+        """Have the daemon start again under a restart lease; it is away for `down_ms`."""
+
+        def step(process: Process) -> None:
+            process.down_ms = down_ms
+            process.core.restart(duration_ms, self.local_ns)
+
+        self.happen(self.process, step)
+
+    def _end_under(self, process: Process, granted: RestartGranted) -> None:
+        """The last thing that a process does: the kernel goes on under the restart lease."""
+
+        def end(_: Process) -> None:
+            self.die()
+            self.world.at(int(process.down_ms * NS_PER_MS), lambda: self.start() if self.process is None else None)
+
+        self._write_lease(process, granted.until_ns, end)
+
+    def _write_lease(
+        self, process: Process, until_ns: int, afterwards: Callable[[Process], None] = lambda _: None
+    ) -> None:
         """One ordered writer (rule 15); now and then SIGSTOP strikes just before the system call."""
         computed_ns = self.local_ns
 
-        def write(_: Process) -> None:
+        def write(process: Process) -> None:
             self.world.trace.say(self.name, f"lease ends in {(until_ns - self.local_ns) / 1e6:.3f} ms")
             self.kernel.renew(self.world.deadline_as_written(until_ns, computed_ns, self.local_ns))
             self.world.kernel_changed(self)
+            afterwards(process)
 
         if self.world.strikes_before_write():
             self.world.trace.say(self.name, "is stopped just before it writes its lease")
@@ -227,6 +255,9 @@ class Host:
 
     def _apply(self, process: Process, work: KernelWork) -> None:
         self._log_kernel(work.states)
+        if not process.holds:
+            process.holds = True
+            self.kernel.renew(process.core.inherited_deadline_ns(self.kernel.deadline_ns, self.local_ns))
         self.kernel.apply(work.states)
         self.world.kernel_changed(self)
         process.application.kernel_did(work)
@@ -235,3 +266,7 @@ class Host:
         if states != self.kernel.states:
             shown = " ".join(f"{address}:{number}={state!s}" for (address, number), state in sorted(states.items()))
             self.world.trace.say(self.name, "kernel:", shown or "all closed")
+
+
+def _restart_in(ready: Ready) -> RestartGranted | None:
+    return next((event for event in ready.events if isinstance(event, RestartGranted)), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daemon.cluster.core import Core
 from daemon.cluster.core.effects import ProposalCommitted
@@ -23,6 +23,10 @@ from tests.simulation.host import Host, Process
 from tests.simulation.invariants import Invariants, ViolationError, leases
 from tests.simulation.network import NS_PER_MS, Network
 from tests.simulation.trace import Trace
+
+
+HOLD_DOWN_MS = (0, 50, 300)
+"""the longest that whoever flaps is held down for: some, and not so long that nothing happens any more"""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,10 @@ class World:
         self.seed = seed
         self.cast = cast
         self.rng = random.Random(seed)
-        self.timers: Timers = PROFILES[profile or self.rng.choice(("fast", "fast", "fast", "default"))]
+        self.timers: Timers = replace(
+            PROFILES[profile or self.rng.choice(("fast", "fast", "fast", "default"))],
+            hold_down_ms=HOLD_DOWN_MS[seed % len(HOLD_DOWN_MS)],
+        )
         self.names = [f"a{number + 1}" for number in range(nodes)]
         self.now_ns = 0
         self.trace = Trace()

@@ -7,20 +7,46 @@ is not committed yet.  What the cluster acts on is the committed part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from daemon.cluster.records import Admit, LogEntry, Lost
+from daemon.cluster.core.holddown import NEVER, Flaps, HoldDown
+from daemon.cluster.records import Admit, LogEntry, Lost, Restart
+
+HOLD_FIRST_MS = 1_000
+HOLD_MS_MAX = 60_000
+HOLD_QUIET_MS = 60_000
+COUNTING = HoldDown(HOLD_FIRST_MS, HOLD_MS_MAX, HOLD_QUIET_MS)
+"""counts losses alike on every node; how long a leader really holds somebody down is its own setting"""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartLease:
+    """Under which a kernel may accept while there is no process that could renew anything (`restarts`)."""
+
+    incarnation: int
+    """of the process that asked for it, and ended"""
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Of one node, after its newest Admit or Lost."""
+    """Of one node, after its newest Admit, Restart or Lost."""
 
     admitted: bool
     incarnation: int
     kernel_boot_id: str
     epoch: int
-    """index of that entry (rule 19)"""
+    """index of its newest Admit or Lost (rule 19)"""
+    restart: RestartLease | None = None
+    """one that may still be running; an Admit does not end it, for the kernel's deadline stands until the new
+    process has changed it"""
+    flaps: Flaps = NEVER
+    """its losses that it did not ask for, by the log's stamps in milliseconds"""
+
+    @property
+    def restarts(self) -> bool:
+        """Whether its process ended by intention, and the next one was not admitted yet."""
+        return self.admitted and self.restart is not None and self.restart.incarnation == self.incarnation
 
 
 class Admissions:
@@ -61,13 +87,26 @@ class Admissions:
 
 
 def apply(standings: dict[str, Standing], entry: LogEntry) -> None:
-    command = entry.command
-    if isinstance(command, Admit):
-        standings[command.node] = Standing(True, command.incarnation, command.kernel_boot_id, entry.index)
-    elif isinstance(command, Lost):
-        before = standings.get(command.node)
-        incarnation, boot_id = (before.incarnation, before.kernel_boot_id) if before else (0, "")
-        standings[command.node] = Standing(False, incarnation, boot_id, entry.index)
+    match entry.command:
+        case Admit(node=node, incarnation=incarnation, kernel_boot_id=boot_id):
+            before = standings.get(node)
+            restart, flaps = (before.restart, before.flaps) if before is not None else (None, NEVER)
+            standings[node] = Standing(True, incarnation, boot_id, entry.index, restart, flaps)
+        case Restart(node=node, incarnation=incarnation, duration_ms=duration_ms):
+            before = standings.get(node)
+            if before is not None and before.admitted and before.incarnation == incarnation:
+                standings[node] = replace(before, restart=RestartLease(incarnation, duration_ms))
+        case Lost(node=node):
+            standings[node] = _lost(standings.get(node), entry)
+
+
+def _lost(before: Standing | None, entry: LogEntry) -> Standing:
+    """A loss that follows a restart, which it had asked for and did not come back from, is no flap."""
+    if before is None:
+        return Standing(False, 0, "", entry.index)
+    counts = before.admitted and not before.restarts
+    flaps = COUNTING.gone(before.flaps, entry.stamp_ms) if counts else before.flaps
+    return Standing(False, before.incarnation, before.kernel_boot_id, entry.index, None, flaps)
 
 
 def record(stores: dict[str, str], entry: LogEntry) -> None:

@@ -11,6 +11,7 @@ SIGSTOP between the two would let the promise run out while the leader still lea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from daemon.cluster.core.effects import (
     Admitted,
@@ -25,6 +26,7 @@ from daemon.cluster.core.effects import (
     ProposalCommitted,
     Ready,
     Refused,
+    RestartGranted,
     Role,
     Saved,
     WasLate,
@@ -34,10 +36,12 @@ from daemon.cluster.core.follower import Follower
 from daemon.cluster.core.leader import Leader
 from daemon.cluster.core.proposals import Proposals
 from daemon.cluster.core.replica import Randomness, Replica
+from daemon.cluster.core.restarts import inherited_deadline_ns
 from daemon.cluster.core.status import status_of
 from daemon.cluster.messages import (
     Append,
     AppendAnswer,
+    AskRestart,
     Grant,
     Heartbeat,
     Message,
@@ -49,8 +53,18 @@ from daemon.cluster.messages import (
     Vote,
     VoteAnswer,
 )
-from daemon.cluster.records import Admit, LogEntry, Lost, Request
-from daemon.cluster.timers import Timers
+from daemon.cluster.records import Admit, LogEntry, Lost, Request, Restart
+from daemon.cluster.timers import NS_PER_MS, Timers
+
+
+@dataclass(slots=True)
+class _Restart:
+    """This process wants to end, and its kernel to go on serving."""
+
+    asked_ns: int
+    """stamp from before asking"""
+    duration_ms: int
+    is_granted: bool = False
 
 
 class Core:
@@ -85,6 +99,7 @@ class Core:
         self._expected_ns = FAR_NS
         """when the shell was last told to call `tick`"""
         self._namesakes: set[int] = set()
+        self._restart: _Restart | None = None
         self._handlers: dict[type[Message], Callable[..., None]] = {
             Append: self._on_append,
             AppendAnswer: self._on_append_answer,
@@ -95,6 +110,7 @@ class Core:
             VoteAnswer: self._on_vote_answer,
             Transfer: self.elections.on_transfer,
             Grant: self._on_grant,
+            AskRestart: self._on_ask_restart,
             Propose: self._on_propose,
         }
 
@@ -224,6 +240,26 @@ class Core:
         self.replica.send(to, Transfer(leader.term))
         return True
 
+    def restart(self, duration_ms: int, now_ns: int) -> None:
+        """Ask for a restart lease: this process is about to end, and the next one to take over (`restarts`).
+
+        It is asked for again until it is committed (`RestartGranted`).  The shell then writes that deadline into
+        the kernel, no other any more, and ends the process; a new lease would move the deadline back.
+        """
+        self._now_ns = now_ns
+        if self._restart is None:
+            self._restart = _Restart(now_ns, duration_ms)
+            self._ask_restart(now_ns)
+            self._settle(now_ns)
+
+    def inherited_deadline_ns(self, kernel_until_ns: int, now_ns: int) -> int:
+        """What this process writes into its kernel in place of the deadline that it finds there.
+
+        To be written with the first slots that it holds, before `enforced`: from then on others count no restart
+        lease any more (`restarts`).  `kernel_until_ns`: what the former process left; 0: not known, so it closes.
+        """
+        return inherited_deadline_ns(kernel_until_ns, now_ns, self.replica.timers.lease_ns)
+
     # --- what is to be done
 
     def deadline_ns(self) -> int:
@@ -269,7 +305,7 @@ class Core:
             self.leader.replication.store_replaced(sender)
         self.replica.suffrage.found()
         if self.leader is not None and peer.fresh:
-            self.leader.grants.heard(sender)
+            self.leader.heard(peer, now_ns)
             self.leader.grant(peer, now_ns)
             standing = self.replica.admissions.tail.get(sender)
             if standing is None or not standing.admitted or standing.incarnation != peer.incarnation:
@@ -282,8 +318,37 @@ class Core:
             replica.term, self._epoch_to_tell(), now_ns, suffrage.store_id, suffrage.is_blank, replica.disk.may_vote
         )
         replica.send(None, heartbeat)
+        self._ask_restart(now_ns)
         self._heartbeat_soon = False
         self._next_heartbeat_ns = now_ns + replica.timers.heartbeat_ns
+
+    def _ask_restart(self, now_ns: int) -> None:
+        replica, restart = self.replica, self._restart
+        if restart is None or restart.is_granted:
+            return
+        if self.leader is not None:
+            epoch = replica.enforced_epoch
+            self.leader.ask_restart(replica.name, replica.incarnation, epoch, restart.duration_ms, now_ns)
+        elif replica.leader is not None:
+            replica.send(replica.leader, AskRestart(replica.incarnation, restart.duration_ms))
+
+    def _on_ask_restart(self, sender: str, ask: AskRestart, now_ns: int) -> None:
+        epoch = self.replica.membership.peers[sender].epoch
+        if self.leader is not None:
+            self.leader.ask_restart(sender, ask.incarnation, epoch, ask.duration_ms, now_ns)
+
+    def _restart_is_granted(self) -> None:
+        restart, own = self._restart, self.replica.incarnation
+        standing = self.replica.admissions.committed.get(self.replica.name)
+        if restart is None or restart.is_granted or standing is None or standing.incarnation != own:
+            return
+        if standing.restarts:
+            restart.is_granted = True
+            self.replica.report(RestartGranted(self._restart_end_ns(restart)))
+
+    def _restart_end_ns(self, restart: _Restart) -> int:
+        """From the stamp before asking: every leader counts from later."""
+        return restart.asked_ns + restart.duration_ms * NS_PER_MS
 
     def _epoch_to_tell(self) -> int:
         """Rule 19: what the kernel holds, not what the log says."""
@@ -437,6 +502,8 @@ class Core:
                 replica.report(Admitted(entry.index))
         elif isinstance(command, Lost) and command.node == replica.name:
             replica.report(DeclaredLost(entry.index))
+        elif isinstance(command, Restart) and command.node == replica.name:
+            self._restart_is_granted()
 
     def _on_propose(self, sender: str, propose: Propose, now_ns: int) -> None:
         if self.leader is not None:

@@ -129,6 +129,24 @@ class DeclaredLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartGranted:
+    """This process may end: it writes this deadline into its kernel, last of all (`Core.restart`)."""
+
+    until_ns: int
+    """absolute on the own boot clock"""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDown:
+    """`node` is not admitted yet, for it comes and goes; told by the leader, once a hold."""
+
+    node: str
+    for_ms: int
+    times: int
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProposalCommitted:
     ticket: int
     index: int
@@ -159,6 +177,8 @@ Event = (
     | WasLate
     | Admitted
     | DeclaredLost
+    | RestartGranted
+    | HeldDown
     | ProposalCommitted
     | StoreLost
     | WaitsForFounders
@@ -201,6 +221,12 @@ class PeerStatus:
     """as the node itself says"""
     store_lost: bool = False
     """learner: its store was lost; it does not vote"""
+    restarts: bool = False
+    """its daemon starts again by intention; its kernel goes on serving meanwhile"""
+    losses: int = 0
+    """how often it was lost lately, as far as that is not forgiven"""
+    held_ms: int = 0
+    """for how long it is held down still, for it comes and goes; 0: it is not"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from daemon.cluster.core.membership import Peer
 from daemon.cluster.timers import Timers
 
-ADMISSION_PAUSE_NS_MAX = 10_000_000_000
-
 
 class Grants:
     def __init__(self, peers: Iterable[str], elected_ns: int, expired: str | None, timers: Timers) -> None:
@@ -22,8 +20,6 @@ class Grants:
         """peer → newest (incarnation, sequence) that was granted"""
         self.expired = expired
         self._timers = timers
-        self._ungranted_admissions: dict[str, int] = {}
-        self._admit_after_ns: dict[str, int] = {}
 
     def is_new(self, peer: Peer) -> bool:
         """Whether its newest heartbeat was not granted yet."""
@@ -34,8 +30,6 @@ class Grants:
         assert peer.name != self.expired
         self._granted_ns[peer.name] = now_ns
         self._granted[peer.name] = (peer.incarnation, peer.sequence)
-        self._ungranted_admissions.pop(peer.name, None)
-        self._admit_after_ns.pop(peer.name, None)
 
     def heard(self, name: str) -> None:
         if name == self.expired:
@@ -47,19 +41,10 @@ class Grants:
             return 0
         return self._granted_ns[name] + self._timers.loss_after_ns
 
-    # --- admissions
+    def count_from(self, name: str, now_ns: int) -> None:
+        """A lease of `name` may run from now on that this leader has not granted.
 
-    def admitted(self, name: str, now_ns: int) -> None:
-        """An admission was appended: its lease may be granted by a later leader, so count from here (rule 17).
-
-        A host that is admitted again and again and never carries it out (its kernel refuses) fills the log; each
-        time it waits twice as long.
+        An admission was appended, which a later leader may have granted (rule 17); or the node has said that its
+        kernel holds it (`restarts`).
         """
         self._granted_ns[name] = now_ns
-        before = self._ungranted_admissions.get(name, 0)
-        self._ungranted_admissions[name] = before + 1
-        pause_ns = min(self._timers.lease_ns << min(before, 10), ADMISSION_PAUSE_NS_MAX) if before else 0
-        self._admit_after_ns[name] = now_ns + pause_ns
-
-    def may_admit(self, name: str, now_ns: int) -> bool:
-        return now_ns >= self._admit_after_ns.get(name, now_ns)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from daemon.cluster.core import quorum
 from daemon.cluster.core.admissions import Standing
+from daemon.cluster.core.damping import Damping
 from daemon.cluster.core.effects import Refused
 from daemon.cluster.core.grants import Grants
 from daemon.cluster.core.leases import Rounds
 from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.replication import Replication
+from daemon.cluster.core.restarts import Restarts
 from daemon.cluster.messages import Append, AppendAnswer, Grant
-from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request
+from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart
 
 CATCH_UP_ENTRIES = 64
 """a node is admitted once it lacks no more than this: else it could not carry out the admission in time"""
@@ -28,7 +30,12 @@ class Leader:
         self.term = replica.term
         self.elected_ns = now_ns
         self.rounds = Rounds(replica.name, replica.voters, replica.timers.leadership_lease_ns)
+        tail = replica.admissions.tail
+        self.restarts = Restarts(tail, replica.membership.peers, replica.timers, now_ns)
+        if expired is not None and self.restarts.running(expired, tail.get(expired)) is not None:
+            expired = None  # rule 18 is about those who can hold nothing but a leadership lease
         self.grants = Grants(replica.voters, now_ns, expired, replica.timers)
+        self._damping = Damping(replica.timers.hold_down_ms)
         self.replication = Replication(
             replica.log,
             replica.voters - {replica.name},
@@ -215,12 +222,50 @@ class Leader:
         return boot_id == standing.kernel_boot_id
 
     def _admit(self, name: str, incarnation: int, boot_id: str, now_ns: int) -> None:
-        if self.grants.may_admit(name, now_ns):
+        if not self._is_held_down(name, now_ns):
             self.append(Admit(name, incarnation, boot_id, self._store_of(name)), now_ns)
-            self.grants.admitted(name, now_ns)
+            self.grants.count_from(name, now_ns)
+
+    def _is_held_down(self, name: str, now_ns: int) -> bool:
+        """Whether it comes and goes so much that it has to wait: only while others serve, and nobody who serves."""
+        replica = self.replica
+        tail = replica.admissions.tail
+        standing = tail.get(name)
+        if standing is None or standing.admitted or not any(other.admitted for other in tail.values()):
+            return False
+        stamp_ms = max(replica.wall_ms, replica.log.last_stamp_ms)
+        held = self._damping.held(name, standing.flaps, stamp_ms, now_ns)
+        if held is not None and held.is_news:
+            replica.report(held.told)
+        return held is not None
 
     def _lose(self, name: str, now_ns: int) -> None:
         self.append(Lost(name), now_ns)
+
+    def ask_restart(self, name: str, incarnation: int, epoch: int, duration_ms: int, now_ns: int) -> None:
+        """`name`, whose kernel holds `epoch`, wants to start its daemon again; asking twice appends it once."""
+        admissions = self.replica.admissions
+        if not 0 < duration_ms <= self.replica.timers.restart_ms:
+            reason = f"{duration_ms} ms, where restart_ms allows {self.replica.timers.restart_ms}"
+            self.replica.report(Refused("restart lease", name, reason))
+        elif (
+            self.may_grant(now_ns)
+            and admissions.admitted(admissions.tail, name, incarnation, epoch)
+            and not admissions.tail[name].restarts
+        ):
+            self.append(Restart(name, incarnation, duration_ms), now_ns)
+            self.restarts.appended(name, now_ns)
+
+    def heard(self, peer: Peer, now_ns: int) -> None:
+        """A new heartbeat of a peer that has heard us."""
+        self.grants.heard(peer.name)
+        if self.restarts.heard(peer, self.replica.admissions.tail.get(peer.name)):
+            self.grants.count_from(peer.name, now_ns)
+
+    def _loss_due_ns(self, name: str) -> int:
+        """When neither a lease nor a restart lease of it can be running any more."""
+        standing = self.replica.admissions.tail.get(name)
+        return max(self.grants.loss_due_ns(name), self.restarts.over_ns(name, standing))
 
     def _is_loss_due(self, name: str, now_ns: int) -> bool:
         """Whether no lease can be running any more; a node that was itself late hears its queue out first."""
@@ -228,7 +273,7 @@ class Leader:
             self.replica.membership.peers[name], now_ns
         ):
             return False
-        return now_ns > self.grants.loss_due_ns(name) and now_ns >= self.replica.doubt_until_ns
+        return now_ns > self._loss_due_ns(name) and now_ns >= self.replica.doubt_until_ns
 
     def _is_ready_to_join(self, peer: Peer, now_ns: int) -> bool:
         match = self.replication.progress[peer.name].match
@@ -248,7 +293,7 @@ class Leader:
     def deadline_ns(self) -> int:
         """When `Core.tick` has something to do for this leadership."""
         tail = self.replica.admissions.tail
-        held = (self.grants.loss_due_ns(name) + 1 for name, standing in tail.items() if self._holds(name, standing))
+        held = (self._loss_due_ns(name) + 1 for name, standing in tail.items() if self._holds(name, standing))
         dues = [due_ns for due_ns in (*held, self._expired_silent_ns()) if due_ns > self._looked_ns]
         return min([self.next_round_ns, *dues])
 

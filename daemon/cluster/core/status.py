@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from daemon.cluster.core.admissions import COUNTING, Standing
+from daemon.cluster.core.damping import damped
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
 from daemon.cluster.core.membership import Membership
 from daemon.cluster.core.replica import Replica
+
+_UNKNOWN = Standing(False, 0, "", 0)
+"""of a node that was never admitted"""
 
 
 def status_of(replica: Replica, role: Role, quorate: bool, outstanding: int, now_ns: int) -> CoreStatus:
@@ -32,8 +37,9 @@ def _by_rank(membership: Membership) -> list[str]:
 
 
 def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
-    standing = replica.admissions.committed.get(name)
+    standing = replica.admissions.committed.get(name, _UNKNOWN)
     peer = replica.membership.peers.get(name)
+    stamp_ms = max(replica.wall_ms, replica.log.last_stamp_ms)
     incarnation = replica.incarnation if peer is None else peer.incarnation if peer.ever_heard else None
     return PeerStatus(
         name=name,
@@ -42,9 +48,12 @@ def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
         live=peer is None or replica.membership.live(peer, now_ns),
         fresh=peer is None or peer.fresh,
         incarnation=incarnation,
-        admitted=standing is not None and standing.admitted,
-        admitted_incarnation=None if standing is None else standing.incarnation,
-        epoch=0 if standing is None else standing.epoch,
+        admitted=standing.admitted,
+        admitted_incarnation=None if standing is _UNKNOWN else standing.incarnation,
+        epoch=standing.epoch,
         enforced_epoch=replica.enforced_epoch if peer is None else peer.epoch,
         store_lost=replica.suffrage.store_is_lost if peer is None else replica.suffrage.has_lost_its_store(peer),
+        restarts=standing.restarts,
+        losses=COUNTING.counted(standing.flaps, stamp_ms),
+        held_ms=0 if standing.admitted else damped(replica.timers.hold_down_ms).left(standing.flaps, stamp_ms),
     )

@@ -74,8 +74,7 @@ OMISSIONS = (
         first_seed=50,
     ),
     Omission(
-        "send-anchor", "13", "a lease counts from the arrival of the grant", Cast(LeaseFromGrant), first_seed=20
-    ),
+        "send-anchor", "13", "a lease counts from the arrival of the grant", Cast(LeaseFromGrant), first_seed=150,
     Omission(
         "absolute-deadline",
         "15",
