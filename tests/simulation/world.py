@@ -24,7 +24,6 @@ from tests.simulation.invariants import Invariants, ViolationError, leases
 from tests.simulation.network import NS_PER_MS, Network
 from tests.simulation.trace import Trace
 
-
 HOLD_DOWN_MS = (0, 50, 300)
 """the longest that whoever flaps is held down for: some, and not so long that nothing happens any more"""
 

@@ -74,7 +74,8 @@ OMISSIONS = (
         first_seed=50,
     ),
     Omission(
-        "send-anchor", "13", "a lease counts from the arrival of the grant", Cast(LeaseFromGrant), first_seed=150,
+        "send-anchor", "13", "a lease counts from the arrival of the grant", Cast(LeaseFromGrant), first_seed=150
+    ),
     Omission(
         "absolute-deadline",
         "15",
