@@ -32,8 +32,7 @@ from daemon.executor.slots import Wanted
 from daemon.journal import Journal
 from daemon.operations import Operations
 from daemon.state.commands import Leave, StateCommand, Tick
-from daemon.state.outcome import Outcome
-from daemon.state.state import State
+from daemon.state.state import Outcome, State
 from datapath.engine import DatapathError
 from datapath.host.events import HostEvent
 

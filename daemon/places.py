@@ -34,7 +34,7 @@ def of_this_user(environment: Mapping[str, str]) -> Places:
 
 
 def of_a_user(environment: Mapping[str, str]) -> Places:
-    """Folders under the home directory; sockets are under XDG_RUNTIME_DIR, which a login session has."""
+    """Folders under the home directory.  Sockets are not under XDG_RUNTIME_DIR: it ends with the login session."""
     home = Path(environment.get("HOME") or "/")
     settings = _folder(environment, "XDG_CONFIG_HOME", home / ".config")
     state = _folder(environment, "XDG_STATE_HOME", home / ".local" / "state")
@@ -42,7 +42,7 @@ def of_a_user(environment: Mapping[str, str]) -> Places:
         settings=settings / "vipcast.toml",
         authkey=settings / "authkey",
         state=state,
-        run=_folder(environment, "XDG_RUNTIME_DIR", state.parent),
+        run=state / "run",
     )
 
 

@@ -144,6 +144,11 @@ class Settings:
         return keys.read(self.paths.authkey)
 
 
+def is_name(text: str) -> bool:
+    """Whether a cluster or a node may have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
 def load(path: Path = DEFAULT_FILE, *, witness: bool = False) -> Settings:
     """Read and check `path`.  Raises SettingsError with every finding.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from daemon.cli.grammar import ANY, Command, Grammar, Option
+from daemon.cli.membership_commands import MEMBERSHIP
+from daemon.cli.rows import row as _row
 
 GLOBAL_OPTIONS = (
     Option("--file", "FILE", "work on a file that 'cluster cib FILE' wrote, not on the cluster", short="-f"),
@@ -33,8 +35,7 @@ _VERBOSE = Option("--verbose", "", "accepted: everything is told anyway", short=
 _CONFIG = Option("--config", "", "push only the configuration (what vipcast always does)")
 _NODE = Option("--node", "NODE", "on this node only")
 _ALL = Option("--all", "", "on all nodes")
-_START = Option("--start", "", "accepted with cluster setup, which tells where a cluster is set up")
-_CLUSTER_NAME = Option("--name", "NAME", "accepted with cluster setup, which tells where a cluster is set up")
+_START = Option("--start", "", "accepted: the service is started on each host")
 _WHO = (
     Option("--vip", "ADDRESS", "without a daemon: the shared address"),
     Option("--slots", "N", "without a daemon: how many slots it has"),
@@ -66,17 +67,6 @@ _SIMULATE = (
 )
 _LINES = Option("--lines", "N", "this many entries (default 50)", short="-n")
 _SINCE = Option("--since", "INDEX", "from this entry on")
-
-
-def _row(
-    words: str,
-    usage: str,
-    summary: str,
-    handler: str,
-    count: tuple[int, int] = (0, 0),
-    options: tuple[Option, ...] = (),
-) -> Command:
-    return Command(tuple(words.split()), usage, summary, f"daemon.cli.{handler}", *count, options)
 
 
 def _same(words: str, other: str) -> Command:
@@ -377,10 +367,11 @@ _ROWS = (
             "Said elsewhere: tells where",
             "elsewhere:refuse",
             (0, ANY),
-            (_ALL, _START, _CLUSTER_NAME),
+            (_ALL, _START),
         )
-        for verb in ("setup", "auth", "start", "stop", "enable", "disable", "destroy")
+        for verb in ("auth", "start", "stop", "enable", "disable", "destroy", "node add")
     ),
+    *MEMBERSHIP,
     _row("config", "", "Show the whole configuration", "config:show"),
     _row("property", "", "List the cluster's properties", "property:show"),
     _row("property config", "[<name>]...", "List the cluster's properties", "property:show", (0, ANY), (_ALL,)),

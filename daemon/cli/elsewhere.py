@@ -10,14 +10,15 @@ _PLACES = {
     "to move resources away first: vipcast node standby",
     "enable": "vipcastd is a systemd service: systemctl enable vipcastd, on each host",
     "disable": "vipcastd is a systemd service: systemctl disable vipcastd, on each host",
-    "setup": "a cluster is set up by its files: the same nodes in /etc/vipcast/vipcast.toml and the same key "
-    "(vipcast keygen) on each host, then systemctl enable --now vipcastd",
-    "auth": "hosts know each other by the cluster's key: vipcast keygen on one of them, its file copied to all",
+    "auth": "hosts know each other by the cluster's key: a host gets it by 'vipcast cluster join TOKEN', and the "
+    "token from 'vipcast cluster token' on a member",
+    "node add": "a host joins from its own side: print a token with 'vipcast cluster token' on a member, and type "
+    "'vipcast cluster join TOKEN' on the new host",
     "destroy": "nothing is destroyed from here: systemctl disable --now vipcastd on each host; "
     "the cluster's memory is in /var/lib/vipcast",
 }
 
 
 def refuse(call: Call) -> int:
-    verb = call.command.words[-1]
+    verb = " ".join(call.command.words[1:])
     raise CommandError(f"'vipcast {call.command.name}' does nothing: {_PLACES[verb]}", code="elsewhere")

@@ -155,6 +155,8 @@ class Core:
             self.lateness(late_ns, now_ns)
         self._expected_ns = FAR_NS
         self.replica.disk.retry_if_due(now_ns)
+        if not self.replica.membership.peers:
+            self.replica.suffrage.found()  # a cluster of one waits for nobody
         if now_ns >= self._next_heartbeat_ns:
             self._send_heartbeat(now_ns)
         if now_ns >= self.replica.doubt_until_ns:

@@ -48,11 +48,18 @@ class Applicant:
         self._request = b""
         """body of the REQUEST, once there was a challenge"""
 
+    @property
+    def applies(self) -> bool:
+        """It has been challenged, and sends its application."""
+        return self._seals is not None
+
     def datagram(self, path: Path) -> bytes:
         """To be sent now, by this path."""
-        if self._seals is None:
-            return self._signer.frame(Kind.HELLO, path, self._public)
-        return self._signer.frame(Kind.REQUEST, path, self._request)
+        return self.hello(path) if self._seals is None else self._signer.frame(Kind.REQUEST, path, self._request)
+
+    def hello(self, path: Path) -> bytes:
+        """Also of use afterwards, to see which paths work: `observed.paths`."""
+        return self._signer.frame(Kind.HELLO, path, self._public)
 
     def again(self) -> None:
         """Begin anew: the daemon may have forgotten the cookie."""

@@ -333,7 +333,7 @@ def test_failcounts_are_shown_and_forgotten(site: Shell) -> None:
     assert site.done("resource refresh") == ["Cleaned up all resources on all nodes, to be probed again"]
 
 
-@pytest.mark.parametrize("line", ["setup --start --name demo a1 a2", "auth a1 a2", "start --all", "destroy --all"])
+@pytest.mark.parametrize("line", ["node add a5", "auth a1 a2", "start --all", "destroy --all"])
 def test_what_an_old_runbook_does_elsewhere_is_told(site: Shell, line: str) -> None:
     assert "does nothing: " in site.refused(f"cluster {line}")
 

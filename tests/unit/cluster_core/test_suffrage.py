@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.cluster.core import HardState, Role, Saved
+from daemon.cluster.core import Core, HardState, Role, Saved
 from daemon.cluster.core.effects import StoreLost, WaitsForFounders
 from daemon.cluster.messages import (
     Append,
@@ -17,7 +17,7 @@ from daemon.cluster.messages import (
     VoteAnswer,
 )
 from daemon.cluster.records import Admit, Command, LogEntry, Noop
-from tests.unit.cluster_core.node import MEMBERS, MS, TIMERS, Node
+from tests.unit.cluster_core.node import MEMBERS, MS, TIMERS, NoChance, Node
 
 BLANK: dict[str, Any] = {"blank": True, "votes": False}
 
@@ -56,6 +56,19 @@ def test_a_new_cluster_is_founded_when_all_have_said_that_they_are_blank() -> No
     hear(node, "a4", **BLANK)
     assert told(node).votes
     assert told(node).blank
+
+
+def test_a_cluster_of_one_founds_itself_and_leads() -> None:
+    core = Core("a1", ("a1",), TIMERS, 5, "boot", Saved("new"), 10**12, NoChance())
+    now_ns = 10**12
+    for _ in range(200):
+        now_ns = min(max(now_ns + 1, core.deadline_ns()), now_ns + 50 * MS)
+        core.tick(now_ns)
+        if (persist := core.ready().persist) is not None:
+            core.persisted(persist.receipt, now_ns)
+    assert core.status(now_ns).leader == "a1"
+    assert core.status(now_ns).quorate
+    assert [entry.command for entry in core.committed_entries(1, 9)][1] == Admit("a1", 5, "boot", "new")
 
 
 def test_an_empty_store_does_not_found_a_cluster_beside_one_that_has_lived() -> None:

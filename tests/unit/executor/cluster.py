@@ -7,8 +7,7 @@ import msgspec
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Request
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Operation, Primitive
 from daemon.state.commands import Edit, Result, Slots, StateCommand
-from daemon.state.outcome import Outcome
-from daemon.state.state import State
+from daemon.state.state import Outcome, State
 
 NODES = ("a1", "a2", "a3", "a4")
 INCARNATION = 7

@@ -120,18 +120,17 @@ def test_a_witness_that_may_not_write_to_var_lib_lives_in_its_users_home(
 ) -> None:
     monkeypatch.setattr("daemon.places.is_writable", lambda _: False)
     monkeypatch.setenv("HOME", "/home/w")
-    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     path = written(GOOD + '[paths]\nauthkey = "/k"\n')
     assert load(path).paths.state == Path("/var/lib/vipcast")
     loaded = load(path, witness=True)
     assert loaded.node.witness
     assert loaded.paths.authkey == Path("/k")
     assert loaded.paths.state == Path("/home/w/.local/state/vipcast")
-    assert loaded.paths.control_socket == Path("/home/w/.local/state/vipcast/control.sock")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    assert loaded.paths.control_socket == Path("/home/w/.local/state/vipcast/run/control.sock")
+    monkeypatch.setenv("XDG_STATE_HOME", "/srv/state")
+    assert load(path, witness=True).paths.state == Path("/srv/state/vipcast")
     monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
-    assert load(path, witness=True).paths.run == Path("/run/user/7/vipcast")
     assert load(path, witness=True).paths.state == Path("/home/w/.local/state/vipcast")
 
 

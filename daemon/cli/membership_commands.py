@@ -1,0 +1,67 @@
+"""Rows of the table of commands: how a cluster begins and grows."""
+
+from __future__ import annotations
+
+from daemon.cli.grammar import ANY, Option
+from daemon.cli.rows import row
+
+_ENABLE = Option("--enable", "", "the same as --start")
+_START = Option("--start", "", "enable and start vipcastd on this host now")
+_THIS_NODE = Option("--name", "NAME", "this node's name (default: the host's, without its domain)")
+_SETTINGS = Option(
+    "--settings", "FILE", "write this file, and authkey beside it (default /etc/vipcast/vipcast.toml)"
+)
+_NEW_LINK = (
+    Option("--link", "INTERFACE", "the interface for heartbeats (default: the one that suggests itself)"),
+    Option("--group", "ADDRESS", "its multicast group (default: made of the cluster's name)"),
+    Option("--port", "PORT", "its UDP port (default 5405)"),
+    Option("--profile", "PROFILE", "timers: default or fast"),
+)
+_HERE = (_START, _ENABLE, _SETTINGS)
+_INIT = (*_NEW_LINK, _THIS_NODE, *_HERE)
+_TOKEN = (
+    Option("--ttl", "TIME", "how long it is good, up to 24h (default 10m)"),
+    Option("--uses", "N", "for how many hosts (default 1)"),
+)
+_JOIN = (
+    *_NEW_LINK,
+    _THIS_NODE,
+    Option("--replace", "", "take the place of an offline node of this name, whose disk was lost"),
+    Option("--witness", "", "as a witness: it votes and serves nothing, and needs no root"),
+    Option("--key", "FILE", "with the cluster's key and name instead of a token"),
+    *_HERE,
+)
+
+MEMBERSHIP = (
+    row(
+        "cluster init",
+        "<name>",
+        "Make a new cluster with this host as its first node",
+        "founding:init",
+        (1, 1),
+        _INIT,
+    ),
+    row(
+        "cluster setup",
+        "<name> [<node>]",
+        "The same as cluster init, in the words of pcs",
+        "founding:setup",
+        (1, ANY),
+        (*_NEW_LINK, Option("--name", "NAME", "the cluster's name, as older versions have it"), *_HERE),
+    ),
+    row(
+        "cluster token",
+        "",
+        "Print a token by which a host joins within a short time",
+        "joining:token",
+        options=_TOKEN,
+    ),
+    row(
+        "cluster join",
+        "<token> | <cluster> --key FILE",
+        "Make this host a member of a cluster that is there",
+        "joining:join",
+        (1, 1),
+        _JOIN,
+    ),
+)
