@@ -19,7 +19,7 @@ from daemon.node import Node, boot_ns
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Settings
 from daemon.state.commands import StateCommand
-from daemon.state.state import Outcome as Applied
+from daemon.state.outcome import Outcome as Applied
 
 LEADER_WITHIN_NS = 3_000_000_000
 LEADER_LOOK_S = 0.02

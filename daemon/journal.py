@@ -25,7 +25,7 @@ from daemon.cluster.records import LogEntry
 from daemon.control.events import EventHub
 from daemon.control.narrate import narrate
 from daemon.control.schema import Event
-from daemon.state.state import Outcome
+from daemon.state.outcome import Outcome
 from datapath.engine import Change
 from datapath.host.events import AddressRemoved, HostEvent
 

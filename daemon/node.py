@@ -32,7 +32,8 @@ from daemon.executor.slots import Wanted
 from daemon.journal import Journal
 from daemon.operations import Operations
 from daemon.state.commands import Leave, StateCommand, Tick
-from daemon.state.state import Outcome, State
+from daemon.state.outcome import Outcome
+from daemon.state.state import State
 from datapath.engine import DatapathError
 from datapath.host.events import HostEvent
 

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import msgspec
 
-from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart
+from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart, Roster
 from daemon.control.exitcodes import meaning_of
 from daemon.control.schema import LogLine
-from daemon.state.commands import Cleanup, Drain, Edit, Leave, Refresh, Result, Slots, StateCommand, Tick
+from daemon.state.commands import (
+    Cleanup,
+    Drain,
+    Edit,
+    Leave,
+    Refresh,
+    RemoveNode,
+    Result,
+    Slots,
+    StateCommand,
+    Tick,
+)
 
 _decoder: msgspec.msgpack.Decoder[StateCommand] = msgspec.msgpack.Decoder(StateCommand)
 
@@ -29,6 +40,9 @@ def _tell(entry: LogEntry) -> tuple[str, str | None, str]:
         case Restart(node=node, duration_ms=duration_ms):
             text = f"the daemon of {node} starts again: its slots stay with it for {duration_ms / 1000:g} s at most"
             return "restart", node, text
+        case Roster():
+            names = ", ".join(member.name for member in entry.command.members)
+            return "roster", None, f"{entry.command.why or 'another roster'}; the cluster is {names or 'empty'}"
         case Request(origin=origin, body=body):
             try:
                 return _tell_request(_decoder.decode(body), origin)
@@ -59,6 +73,8 @@ def _tell_request(command: StateCommand, origin: str) -> tuple[str, str | None, 
             parts = (("node", command.node), ("address", command.address), ("slot", command.slot))
             what = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
             return "drain", command.node, f"{author or 'somebody'} {verb} {what or 'everything'}"
+        case RemoveNode(node=node, author=author):
+            return "remove-node", node, f"{author or 'somebody'} removes {node} from the cluster"
         case Tick():
             return "tick", None, "time has passed that something waited for"
 

@@ -17,69 +17,36 @@ import msgspec
 from pydantic import ValidationError
 
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart
-from daemon.definition import primitive_of
-from daemon.model.configuration import INFINITY, Configuration
-from daemon.model.findings import Finding, error, errors_of
+from daemon.model.configuration import Configuration
+from daemon.model.findings import error, errors_of
 from daemon.model.validation import validate
 from daemon.scheduler.planner import plan
 from daemon.scheduler.view import NodeView, Plan, SlotsView, View
-from daemon.state import commands
+from daemon.state import commands, frozen
 from daemon.state.addresses import SlotDriven, slot_driven
-from daemon.state.claims import Claims, claims_of, ip_of, second_names, with_waiting_starts
+from daemon.state.claims import second_names
+from daemon.state.frozen import Frozen, ThawError
+from daemon.state.nodes import NodeState
+from daemon.state.outcome import Outcome
+from daemon.state.reports import take_result, take_slots
 from daemon.state.results import Results
-from daemon.state.settle import close_address, release_address, settle_address
-from daemon.state.slots import Phase, Slot
+from daemon.state.settling import planned, settle
+from daemon.state.slots import Slot
 from daemon.state.started import Started
 from daemon.state.tickets import Tickets
 from datapath.engine import SlotState
 
 DEFAULTS = {"stonith-enabled": "false"}
 """What a lost node served is silent once its lease has ended.  There are no fencing devices yet: see `_plannable`."""
-SETTLE_ROUNDS_MAX = 4
-"""a plan changes holders, which changes the plan: it comes to rest after two rounds, the limit is for safety"""
-
 _decode = msgspec.msgpack.Decoder(commands.StateCommand).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an entry."""
-
-    accepted: bool
-    sentence: str = ""
-    """for the cluster log, or why it was refused"""
-    findings: tuple[Finding, ...] = ()
-    conflict: bool = False
-    """an edit that was made from an epoch that is no longer the configuration's"""
-    slots_changed: tuple[tuple[str, int], ...] = ()
-    """(address, slot) whose holder or phase is another one now"""
-
-
-@dataclass(slots=True)
-class NodeState:
-    """A node as the log has it.
-
-    A new incarnation of an admitted node inherits its slots under their generations (LEASES.md, rule 20): what the
-    old process reported no longer counts, because results carry the incarnation (25), and a report of the *other* side
-    of a move stays valid.  What the resources of the node do is unknown from then on, and is probed.
-    """
-
-    name: str
-    admitted: bool = False
-    incarnation: int = 0
-    epoch: int = 0
-    """index of the newest Admit or Lost"""
-    kernel_boot_id: str = ""
-    leaving: bool = False
-    """its process is about to end by intention"""
-    restarting: bool = False
-    """its daemon starts again; what it holds goes on, and it is given nothing new until it is back"""
 
 
 @dataclass(slots=True)
 class State:
     members: Sequence[str]
     configuration: Configuration = field(default_factory=Configuration)
+    configuration_json: bytes = b"{}"
+    """what `configuration` was read from"""
     configuration_epoch: int = 0
     index: int = 0
     now_ms: int = 0
@@ -95,8 +62,10 @@ class State:
     though the configuration may say something else by now"""
     refusals: dict[tuple[str, str], str] = field(default_factory=dict)
     """(address, node) → why it cannot be served there, for as long as the failure counts"""
-    _tickets: Tickets = field(default_factory=Tickets)
-    _started: Started = field(default_factory=Started)
+    tickets: Tickets = field(default_factory=Tickets)
+    started: Started = field(default_factory=Started)
+    planned_ms: int = 0
+    """`now_ms` as it was for `plan`: entries that are refused make it later, and plan nothing"""
 
     def __post_init__(self) -> None:
         self.members = tuple(self.members)
@@ -113,7 +82,8 @@ class State:
         before = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
         outcome = self._apply(entry)
         if outcome.accepted and not isinstance(entry.command, Noop):
-            self._settle()
+            settle(self)
+            self.planned_ms = self.now_ms
         after = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
         changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
         return Outcome(outcome.accepted, outcome.sentence, outcome.findings, outcome.conflict, tuple(changed))
@@ -125,7 +95,7 @@ class State:
             case Lost(node):
                 return self._lost(node)
             case Restart(node, incarnation, _):
-                if not self._counts(node, incarnation):
+                if not self.counts(node, incarnation):
                     return Outcome(False, f"{node} is not admitted in that incarnation")
                 self.nodes[node].restarting = True
                 return Outcome(True, f"the daemon of {node} starts again")
@@ -144,8 +114,8 @@ class State:
                         slots[number] = unconfirmed(slot)
             node.leaving = False
             if node.kernel_boot_id != kernel_boot_id:
-                self._started.forget_node(name)
-            for instance in self._started.retired(name, self.configuration):
+                self.started.forget_node(name)
+            for instance in self.started.retired(name, self.configuration):
                 # Nobody probes for what is configured no more; it was running, and its kernel has not ended since.
                 self.results.presume_running(name, instance, self.index, self.now_ms)
         node.admitted, node.incarnation, node.kernel_boot_id = True, incarnation, kernel_boot_id
@@ -177,7 +147,7 @@ class State:
     # ---- requests
 
     def _request(self, request: Request) -> Outcome:
-        if not self._tickets.first_time(request.origin, request.incarnation, request.ticket):
+        if not self.tickets.first_time(request.origin, request.incarnation, request.ticket):
             return Outcome(False, "this proposal was applied before")
         try:
             command = _decode(request.body)
@@ -187,9 +157,9 @@ class State:
             case commands.Edit():
                 return self._edit(command)
             case commands.Result():
-                return self._result(command)
+                return take_result(self, command)
             case commands.Slots():
-                return self._slots(command)
+                return take_slots(self, command)
             case commands.Cleanup(resource, node, _):
                 changed = self.results.cleanup(self._family(resource), node)
                 return Outcome(True, f"failures of {resource or 'all resources'} are forgotten" if changed else "")
@@ -197,7 +167,7 @@ class State:
                 self.results.refresh(self._family(resource), node)
                 return Outcome(True, f"{resource or 'all resources'} will be probed again")
             case commands.Leave(node, incarnation):
-                if not self._counts(node, incarnation):
+                if not self.counts(node, incarnation):
                     return Outcome(False, f"{node} is not admitted in that incarnation")
                 self.nodes[node].leaving = True
                 return Outcome(True, f"{node} is about to stop")
@@ -233,164 +203,15 @@ class State:
             return Outcome(False, f"the configuration is none: {text}", (error("bad-configuration", "", text),))
         if errors_of(findings):
             return Outcome(False, "the configuration has errors", findings)
-        self._started.edited(self.configuration)
-        self.configuration = configuration
+        self.started.edited(self.configuration, configuration)
+        self.configuration, self.configuration_json = configuration, edit.configuration
         self.configuration_epoch = self.index
         return Outcome(True, edit.comment, findings)
 
-    def _counts(self, name: str, incarnation: int) -> bool:
+    def counts(self, name: str, incarnation: int) -> bool:
+        """Whether what a node reports is of its admitted incarnation (rule 25)."""
         node = self.nodes.get(name)
         return node is not None and node.admitted and node.incarnation == incarnation
-
-    def _result(self, result: commands.Result) -> Outcome:
-        if not self._counts(result.node, result.incarnation):
-            return Outcome(False, f"{result.node} is not admitted in that incarnation")
-        promoted = result.node in self.plan.promoted.get(result.instance, ())
-        fatal = self._property("start-failure-is-fatal", "true") not in {"false", "off", "no", "n", "0"}
-        failed = self.results.add(result, self.index, self.now_ms, promoted, fatal)
-        self._started.add(result, self.configuration)
-        if result.operation == "stop" and not failed and primitive_of(self.configuration, result.instance) is None:
-            self.results.refresh(frozenset({result.instance}), result.node)
-        ended = "failed" if failed else "done"
-        return Outcome(True, f"{result.operation} of {result.instance} on {result.node}: {ended}")
-
-    def _property(self, name: str, default: str) -> str:
-        found = (s.values[name] for s in self.configuration.properties if name in s.values)
-        return next(found, default).lower()
-
-    def _slots(self, report: commands.Slots) -> Outcome:
-        if not self._counts(report.node, report.incarnation):
-            return Outcome(False, f"{report.node} is not admitted in that incarnation")
-        if report.address not in self.slots:
-            return Outcome(False, f"{report.address} has no slots")
-        match report.what:
-            case "ready":
-                self.ready.setdefault(report.address, set()).add(report.node)
-                return Outcome(True, f"{report.address} is up on {report.node}")
-            case "failed":
-                return self._slots_failed(report)
-            case "opened" | "drained" | "closed":
-                return self._slots_moved(report)
-        return Outcome(False, f"'{report.what}' is nothing that slots do")
-
-    def _slots_failed(self, report: commands.Slots) -> Outcome:
-        """It cannot be served there, which like a failed start keeps it away until a cleanup (start-failure-is-fatal).
-
-        Holders stay what they are until closed or lost.
-        """
-        self.results.fail(report.address, report.node, self.now_ms, INFINITY)
-        self.refusals[report.address, report.node] = report.reason
-        self.ready.get(report.address, set()).discard(report.node)
-        return Outcome(True, f"{report.address} failed on {report.node}: {report.reason}")
-
-    def _slots_moved(self, report: commands.Slots) -> Outcome:
-        slots, counted = self.slots[report.address], []
-        for number, generation in sorted(report.generations.items()):
-            slot = slots.get(number)
-            if slot is None or slot.holder != report.node or slot.generation != generation:
-                continue
-            if report.what == "opened" and slot.phase is Phase.OPEN and not slot.opened:
-                slots[number] = Slot(slot.holder, slot.generation, opened=True)
-                counted.append(number)
-            elif report.what == "drained" and (drained := slot.drained()) is not None:
-                slots[number] = drained
-                counted.append(number)
-            elif report.what == "closed":
-                after, meant = slot.closed(self.index)
-                if not meant:
-                    continue
-                counted.append(number)
-                if after is None:
-                    del slots[number]
-                else:
-                    slots[number] = after
-        if not counted:
-            return Outcome(False, f"{report.what} of {report.address} by {report.node} is out of date")
-        names = ", ".join(map(str, counted))
-        return Outcome(True, f"{report.address}: slots {names} {report.what} on {report.node}")
-
-    # ---- settling
-
-    def _settle(self) -> None:
-        self.refusals = {key: reason for key, reason in self.refusals.items() if key in self.results.failures}
-        driven = self.slot_driven()
-        for address in driven:
-            self.slots.setdefault(address, {})
-        self._retire(driven)
-        for _ in range(SETTLE_ROUNDS_MAX):
-            self.plan = self._planned()
-            if not self._follow(driven):
-                break
-        else:
-            self.plan = self._planned()
-
-    def _planned(self) -> Plan:
-        return with_waiting_starts(plan(self.view()), self.configuration, self._claims())
-
-    def _claims(self) -> Claims:
-        admitted = {node.name for node in self.nodes.values() if node.admitted}
-        return claims_of(self.in_force, self.slots, self._started.addresses(admitted))
-
-    def _retire(self, driven: Mapping[str, SlotDriven]) -> None:
-        """Slots of what is no shared address any more are drained; of what means something else now, closed."""
-        for address in list(self.slots):
-            target = driven.get(address)
-            slots = self.slots[address]
-            if target is not None and target.mapping == self.in_force.setdefault(address, target).mapping:
-                self.in_force[address] = target
-                continue
-            if not slots:
-                self.in_force.pop(address, None)
-                if target is None:
-                    del self.slots[address]
-                    self.ready.pop(address, None)
-                else:
-                    self.in_force[address] = target
-            elif target is None and self.configuration.find(address) is not None:
-                self.slots[address] = release_address(slots, self.index)
-            else:
-                self.slots[address] = close_address(slots, self.index)
-
-    def _follow(self, driven: Mapping[str, SlotDriven]) -> bool:
-        """Turn the plan into holders; True if that changed anything."""
-        changed = False
-        for address, target in driven.items():
-            slots = self.slots[address]
-            if address not in self.in_force or self.in_force[address].mapping != target.mapping:
-                continue
-            if self._served_as_another(address):
-                continue
-            settled = settle_address(
-                slots,
-                self.plan.slots.get(address, {}),
-                self.plan,
-                address,
-                [name for name in self.nodes if self._may_hold(address, name)],
-                self.index,
-            )
-            if settled != slots:
-                self.slots[address] = settled
-                changed = True
-        return changed
-
-    def _served_as_another(self, address: str) -> bool:
-        """Whether the ip is still in force under another name: it is given out when that has let go of it."""
-        if address in second_names(self.in_force, self.slots):
-            return True
-        return bool(self._claims().get(ip_of(self.in_force[address]), frozenset()) - {address})
-
-    def _may_hold(self, address: str, name: str) -> bool:
-        """May a node be given a slot: is it sure that no plain run of the same address accepts its packets?
-
-        A node where nobody has looked counts as one where it runs, for that node itself, and for all as long as no
-        slot is held (then the plain resource may have been what served until now).  Once slots are held, an
-        unprobed newcomer does not keep the others from taking over what is free.
-        """
-        known = self.nodes[name]
-        if not known.admitted or known.restarting or self.results.standing(name, address) != "stopped":
-            return False
-        others = [self.results.standing(n.name, address) for n in self.nodes.values() if n.admitted]
-        return "running" not in others and ("unknown" not in others or bool(self.slots.get(address)))
 
     # ---- what others read
 
@@ -435,7 +256,7 @@ class State:
         """
         if operation != "stop":
             return self.configuration
-        return self._started.definable(node, instance, self.configuration)
+        return self.started.definable(node, instance, self.configuration)
 
     def wishes(self, node: str) -> dict[str, dict[int, SlotState]]:
         """What this node's kernel shall hold: address → slot → state; slots that are not named are closed.
@@ -456,31 +277,66 @@ class State:
                 wished[address] = {n: s.wish(node) for n, s in concerned.items()}
         return wished
 
+    # ---- as bytes
+
+    def freeze(self) -> bytes:
+        """The whole state (`daemon.state.frozen`): the same bytes on all nodes that have applied the same entries."""
+        excerpts, origins, former = frozen.started_frozen(self.started)
+        return frozen.encode(
+            Frozen(
+                index=self.index,
+                now_ms=self.now_ms,
+                planned_ms=self.planned_ms,
+                members=sorted(self.members),
+                configuration=self.configuration_json,
+                configuration_epoch=self.configuration_epoch,
+                nodes=frozen.nodes_frozen(self.nodes),
+                slots=frozen.slots_frozen(self.slots),
+                ready=[(address, sorted(nodes)) for address, nodes in sorted(self.ready.items())],
+                in_force=frozen.in_force_frozen(self.in_force),
+                refusals=frozen.pairs_frozen(self.refusals),
+                operations=frozen.operations_frozen(self.results),
+                failures=frozen.pairs_frozen(self.results.failures),
+                last_failures=frozen.pairs_frozen(self.results.last_failure_ms),
+                tickets=frozen.tickets_frozen(self.tickets),
+                excerpts=excerpts,
+                origins=origins,
+                former=former,
+            )
+        )
+
+    @classmethod
+    def thaw(cls, data: bytes, members: Sequence[str] = ()) -> State:
+        """The state that `freeze` wrote; `members` count where that state knew none yet.
+
+        Raises ThawError for another format, for damage, and for what no state can be.
+        """
+        read = frozen.decode(data)
+        try:
+            state = cls(read.members or members)
+            state.index = read.index
+            state.configuration = Configuration.model_validate_json(read.configuration)
+            state.configuration_json = read.configuration
+            state.configuration_epoch = read.configuration_epoch
+            state.nodes = frozen.nodes_thawed(read.nodes)
+            state.slots = frozen.slots_thawed(read.slots)
+            state.ready = {address: set(nodes) for address, nodes in read.ready}
+            state.in_force = frozen.in_force_thawed(read.in_force)
+            state.refusals = frozen.pairs_thawed(read.refusals)
+            state.results = frozen.results_thawed(read)
+            state.tickets = frozen.tickets_thawed(read.tickets)
+            state.started = frozen.started_thawed(read)
+        except (ValueError, IndexError) as problem:
+            raise ThawError(f"the state contradicts itself: {str(problem).splitlines()[0]}") from problem
+        state.now_ms = state.planned_ms = read.planned_ms
+        state.plan = planned(state)
+        state.now_ms = read.now_ms
+        return state
+
     def digest(self) -> str:
         """A short name for the whole state: equal on nodes that have applied the same entries."""
-        parts = {
-            "index": self.index,
-            "now_ms": self.now_ms,
-            "configuration": self.configuration.model_dump_json(),
-            "epoch": self.configuration_epoch,
-            "nodes": [
-                [n.name, n.admitted, n.incarnation, n.epoch, n.kernel_boot_id, n.leaving, n.restarting]
-                for _, n in sorted(self.nodes.items())
-            ],
-            "slots": [
-                [a, n, s.holder, s.successor, s.phase.value, s.generation, s.opened]
-                for a, slots in sorted(self.slots.items())
-                for n, s in sorted(slots.items())
-            ],
-            "in_force": [[a, driven.definition] for a, driven in sorted(self.in_force.items())],
-            "ready": [[a, sorted(nodes)] for a, nodes in sorted(self.ready.items())],
-            "refusals": sorted([*key, reason] for key, reason in self.refusals.items()),
-            "started": self._started.names(),
-            "operations": [repr(o) for _, o in sorted(self.results.operations.items())],
-            "failures": sorted([*k, v] for k, v in self.results.failures.items()),
-            "plan": [repr(self.plan.placement), repr(self.plan.slots), [a.key for a in self.plan.actions]],
-        }
-        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+        plan = [repr(self.plan.placement), repr(self.plan.slots), [a.key for a in self.plan.actions]]
+        return hashlib.sha256(self.freeze() + msgspec.json.encode(plan)).hexdigest()[:16]
 
     @property
     def operations(self) -> Mapping[tuple[str, str, str, int], object]:

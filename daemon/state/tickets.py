@@ -11,13 +11,13 @@ REMEMBERED_MAX = 4_096
 
 @dataclass(slots=True)
 class Tickets:
-    _seen: dict[tuple[str, int], tuple[set[int], deque[int]]] = field(default_factory=dict)
+    seen: dict[tuple[str, int], tuple[set[int], deque[int]]] = field(default_factory=dict)
 
     def first_time(self, origin: str, incarnation: int, ticket: int) -> bool:
         """True once for each (origin, incarnation, ticket)."""
-        for known in [key for key in self._seen if key[0] == origin and key[1] < incarnation]:
-            del self._seen[known]
-        tickets, order = self._seen.setdefault((origin, incarnation), (set(), deque()))
+        for known in [key for key in self.seen if key[0] == origin and key[1] < incarnation]:
+            del self.seen[known]
+        tickets, order = self.seen.setdefault((origin, incarnation), (set(), deque()))
         if ticket in tickets:
             return False
         tickets.add(ticket)

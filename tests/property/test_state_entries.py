@@ -6,19 +6,22 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request
-from daemon.model.configuration import Configuration
-from daemon.state.commands import Cleanup, Edit, Refresh, Result, Slots, StateCommand, Tick
+from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart
+from daemon.definition import define
+from daemon.model.configuration import Configuration, Group
+from daemon.state.commands import Cleanup, Edit, Leave, Refresh, Result, Slots, StateCommand, Tick
 from daemon.state.slots import Phase
 from daemon.state.state import State
 from datapath.engine import SlotState
-from tests.unit.state.cluster import NODES, VIP, VIP_CLONE, WEB, WEB_CLONE, together
+from tests.unit.state.cluster import NODES, VIP, VIP_CLONE, WEB, WEB_CLONE, primitive, together
 
 CONFIGURATIONS = (
     Configuration(resources=(VIP, WEB)),
     Configuration(resources=(VIP_CLONE, WEB), constraints=together("webserver", "VIP-clone")),
     Configuration(resources=(VIP_CLONE, WEB_CLONE), constraints=together("webserver-clone", "VIP-clone")),
     Configuration(),
+    Configuration(resources=(VIP_CLONE, primitive("webserver", "apache", configfile="/etc/apache2/other.conf"))),
+    Configuration(resources=(VIP, Group(id="group", members=(WEB, primitive("ghost", "Dummy"))))),
 )
 
 nodes = st.sampled_from([*NODES, "stranger"])
@@ -54,12 +57,14 @@ state_commands: st.SearchStrategy[StateCommand] = st.one_of(
     ),
     st.builds(Cleanup, st.sampled_from([None, "webserver"]), st.none(), st.just("root")),
     st.builds(Refresh, st.none(), st.none(), st.just("root")),
+    st.builds(Leave, nodes, incarnations),
     st.just(Tick()),
 )
 
 entries: st.SearchStrategy[Command] = st.one_of(
     st.builds(Admit, st.sampled_from(NODES), incarnations, st.just("boot")),
     st.builds(Lost, st.sampled_from(NODES)),
+    st.builds(Restart, nodes, incarnations, st.just(1_000)),
     st.just(Noop()),
     st.tuples(nodes, st.integers(1, 40), state_commands).map(
         lambda made: Request(made[0], 1, made[1], msgspec.msgpack.encode(made[2]))
@@ -88,6 +93,28 @@ def test_any_entries_leave_a_sound_state_and_the_same_one_everywhere(commands: l
         assert one.apply(entry) == two.apply(entry)
         _check(one)
     assert one.digest() == two.digest()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(entries, max_size=25), st.integers(0, 25 + len(START)))
+def test_a_thawed_state_goes_on_as_the_one_that_was_frozen(commands: list[Command], at: int) -> None:
+    lasting, thawed = State(NODES), State(NODES)
+    for index, command in enumerate((*START, *commands), 1):
+        if index == at:
+            frozen = thawed.freeze()
+            thawed = State.thaw(frozen)
+            assert thawed.freeze() == frozen
+            assert thawed.digest() == lasting.digest()
+            assert thawed.plan == lasting.plan
+        entry = LogEntry(index, 1, 1_000 * index, command)
+        assert lasting.apply(entry) == thawed.apply(entry)
+        for node in NODES:
+            assert thawed.wishes(node) == lasting.wishes(node)
+            for instance in ("VIP", "webserver", "ghost"):
+                known, same = (one.definable(node, instance, "stop") for one in (lasting, thawed))
+                assert define(known, instance, "stop", 0) == define(same, instance, "stop", 0)
+    assert thawed.digest() == lasting.digest()
+    assert thawed.freeze() == lasting.freeze()
 
 
 def _check(state: State) -> None:

@@ -34,8 +34,8 @@ from daemon.enrolling import Enrolling
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
 from daemon.state.commands import Result, Slots, StateCommand
+from daemon.state.outcome import Outcome as Applied
 from daemon.state.slots import Phase
-from daemon.state.state import Outcome as Applied
 from daemon.state.state import State
 from tests.unit.control.agentdocuments import AGENTS
 

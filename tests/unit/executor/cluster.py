@@ -7,7 +7,8 @@ import msgspec
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Request
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Operation, Primitive
 from daemon.state.commands import Edit, Result, Slots, StateCommand
-from daemon.state.state import Outcome, State
+from daemon.state.outcome import Outcome
+from daemon.state.state import State
 
 NODES = ("a1", "a2", "a3", "a4")
 INCARNATION = 7

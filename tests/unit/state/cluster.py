@@ -20,8 +20,9 @@ from daemon.model.configuration import (
     Primitive,
 )
 from daemon.state.commands import Edit, Result, Slots, StateCommand
+from daemon.state.outcome import Outcome
 from daemon.state.slots import Phase
-from daemon.state.state import Outcome, State
+from daemon.state.state import State
 
 NODES = ("a1", "a2", "a3", "a4")
 LIMIT = 400
