@@ -99,7 +99,7 @@ class NodeBackend:
         return self.node.state.view()
 
     def log_first_index(self) -> int:
-        return 1
+        return self.node.core.first_index
 
     def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
         return self.node.core.committed_entries(since, limit)

@@ -16,6 +16,11 @@ ENTRIES_BYTES_MAX = 64 << 10
 BODY_BYTES_MAX = 4 << 20
 """of one proposal: a configuration of several thousand resources"""
 
+SNAPSHOT_PIECE_BYTES = 1_088
+"""of a snapshot in one datagram, beside what names it"""
+SNAPSHOT_WINDOW = 64
+"""pieces that may be on their way to one receiver; their bits fit one integer"""
+
 
 class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
     """I am here.  Every heartbeat goes to everyone; the leader answers it with a Grant."""
@@ -119,6 +124,38 @@ class AskRestart(msgspec.Struct, tag="rs", array_like=True, frozen=True):
     duration_ms: int
 
 
+class SnapshotPiece(msgspec.Struct, tag="sp", array_like=True, frozen=True):
+    """Of the leader's snapshot, for one who lacks entries that the leader has no more.  Fits into one datagram."""
+
+    term: int
+    index: int
+    """of the snapshot"""
+    mark: bytes
+    """its name: pieces of one mark belong together, whoever sends them"""
+    also: bytes
+    """mark of the other snapshot that the sender holds; empty: it has none"""
+    size: int
+    """bytes of the whole, head and body"""
+    head_size: int
+    """bytes of it that are the head"""
+    number: int
+    """it begins at byte `number` · SNAPSHOT_PIECE_BYTES"""
+    data: bytes
+    asks: bool
+    """the last of a burst: say what you have"""
+
+
+class SnapshotAnswer(msgspec.Struct, tag="sa", array_like=True, frozen=True):
+    """What I have of the snapshot `mark`; what I lack, send me."""
+
+    term: int
+    mark: bytes
+    pieces: int
+    """all pieces before this one"""
+    ahead: int
+    """and those behind it whose bits are set: bit n is piece `pieces` + 1 + n"""
+
+
 class Proposal(msgspec.Struct, array_like=True, frozen=True):
     ticket: int
     body: bytes
@@ -144,6 +181,8 @@ Message = (
     | Grant
     | AskRestart
     | Propose
+    | SnapshotPiece
+    | SnapshotAnswer
 )
 
 _encoder = msgspec.msgpack.Encoder()

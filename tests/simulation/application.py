@@ -40,6 +40,12 @@ class Work:
 class Application(Protocol):
     def apply(self, entry: LogEntry) -> None: ...
 
+    def freeze(self) -> bytes:
+        """All that the entries so far have made, for a snapshot."""
+
+    def thaw(self, body: bytes) -> None:
+        """Become what some application was when it was frozen."""
+
     def take(self, local_ns: int) -> Work:
         """What is to be done now; asking again asks for nothing twice."""
 
@@ -64,6 +70,9 @@ class Application(Protocol):
 
 class Workload(Protocol):
     """The kind of cluster that is simulated."""
+
+    snapshot_entries: tuple[int, ...]
+    """so many entries lie between two snapshots: one of these, by the seed"""
 
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application: ...
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from daemon.cluster.core import HardState, Persist, Saved
+from daemon.cluster.core.effects import SnapshotPart
+from daemon.cluster.core.snapshot import Snapshot, digest_of, read
 from daemon.cluster.records import LogEntry
 
 NS_PER_MS = 1_000_000
@@ -17,12 +19,15 @@ class Disk:
     rng: random.Random
     hard_state: HardState = field(default_factory=HardState)
     entries: list[LogEntry] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
     incarnation: int = 0
     stores: int = 1
     """how many there were, this one included"""
     slow: bool = False
     full: bool = False
     _under_way: Persist | None = None
+    _parts: dict[int, list[bytes]] = field(default_factory=dict)
+    """index → of a snapshot that is not there as a whole yet"""
 
     def next_incarnation(self) -> int:
         self.incarnation += 1
@@ -35,11 +40,11 @@ class Disk:
     def lose(self) -> None:
         """Another, empty disk.  The incarnation rises all the same: the store takes the wall clock's seconds."""
         assert self._under_way is None
-        self.hard_state, self.entries = HardState(), []
+        self.hard_state, self.entries, self.snapshots = HardState(), [], []
         self.stores += 1
 
     def saved(self) -> Saved:
-        return Saved(self.store_id, self.hard_state, tuple(self.entries))
+        return Saved(self.store_id, self.hard_state, tuple(self.entries), tuple(self.snapshots))
 
     def write(
         self, persist: Persist, at: Callable[[int, Callable[[], None]], None], done: Callable[[bool], None]
@@ -67,13 +72,36 @@ class Disk:
     def _commit(self, persist: Persist) -> None:
         self.hard_state = persist.hard_state
         if persist.truncate_from is not None:
-            del self.entries[persist.truncate_from - 1 :]
+            self.entries = [entry for entry in self.entries if entry.index < persist.truncate_from]
+        last = self._last_index()
+        if persist.truncate_from == 1 and persist.forget_to:
+            last = persist.forget_to
         for entry in persist.entries:
-            assert entry.index == len(self.entries) + 1, "the core leaves a gap on disk"
+            assert entry.index == last + 1, "the core leaves a gap on disk"
             self.entries.append(entry)
+            last = entry.index
+        if persist.part is not None:
+            self._keep(persist.part)
+        self.entries = [entry for entry in self.entries if entry.index > persist.forget_to]
+        self.snapshots = [snapshot for snapshot in self.snapshots if snapshot.index >= persist.forget_to]
+
+    def _last_index(self) -> int:
+        if self.entries:
+            return self.entries[-1].index
+        return self.snapshots[-1].index if self.snapshots else 0
+
+    def _keep(self, part: SnapshotPart) -> None:
+        parts = self._parts.setdefault(part.index, [])
+        del parts[part.number :]
+        assert len(parts) == part.number, "the core leaves a gap in a snapshot"
+        parts.append(part.data)
+        if part.encoded_head is not None:
+            body = b"".join(self._parts.pop(part.index))
+            self.snapshots.append(read(part.encoded_head, body, digest_of(body)))
 
     def process_died(self) -> None:
         """The transaction under way has reached the disk, or it has not; nobody was told."""
         persist, self._under_way = self._under_way, None
         if persist is not None and not self.full and self.rng.random() < 0.5:
             self._commit(persist)
+        self._parts.clear()

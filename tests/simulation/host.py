@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from daemon.cluster.core import Core, Persist
-from daemon.cluster.core.effects import BecameLeader, ProposalCommitted, Ready, RestartGranted
+from daemon.cluster.core.effects import (
+    BecameLeader,
+    ProposalCommitted,
+    Ready,
+    RestartGranted,
+    SnapshotRestored,
+)
 from daemon.cluster.messages import Message
 from tests.simulation.application import Application, KernelWork, Work
 from tests.simulation.clock import Clock
@@ -143,6 +149,8 @@ class Host:
                 world.network.send(self.name, send.to, send.message)
             if ready.persist is not None:
                 self._write_disk(process, ready.persist)
+            if ready.restore is not None:
+                world.restored(self, process, ready.restore)
             if ready.committed:
                 world.applied(self, process, ready.committed)
             for event in ready.events:
@@ -151,6 +159,8 @@ class Host:
                     world.invariants.consensus.became_leader(self.name, event.term)
                 elif isinstance(event, ProposalCommitted):
                     world.acknowledged(self, process, event)
+                elif isinstance(event, SnapshotRestored):
+                    world.counts.restores += 1
             if (granted := _restart_in(ready)) is not None:
                 self._end_under(process, granted)
                 return

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from daemon.cluster.core import Core
+from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import ProposalCommitted
+from daemon.cluster.core.snapshot import Snapshot, digest_of
 from daemon.cluster.records import LogEntry
 from daemon.cluster.timers import PROFILES, Timers
 from tests.simulation.application import Application
@@ -37,6 +39,10 @@ class Counts:
     losses: int = 0
     admissions: int = 0
     edits: int = 0
+    snapshots: int = 0
+    """taken, on whatever node"""
+    restores: int = 0
+    """of those that have come from a leader"""
     faults: dict[str, int] = field(default_factory=dict)
 
 
@@ -55,6 +61,7 @@ class World:
             PROFILES[profile or self.rng.choice(("fast", "fast", "fast", "default"))],
             hold_down_ms=HOLD_DOWN_MS[seed % len(HOLD_DOWN_MS)],
         )
+        self.interval = Interval(entries=self.rng.choice(cast.workload.snapshot_entries))
         self.names = [f"a{number + 1}" for number in range(nodes)]
         self.now_ns = 0
         self.trace = Trace()
@@ -99,7 +106,7 @@ class World:
         boot_id = f"{host.name}-boot-{host.boots}"
         saved = host.disk.saved()
         return self.cast.core(
-            host.name, self.names, self.timers, incarnation, boot_id, saved, host.local_ns, self.rng
+            host.name, self.names, self.timers, incarnation, boot_id, saved, host.local_ns, self.rng, self.interval
         )
 
     def make_application(self, host: Host, incarnation: int) -> Application:
@@ -124,6 +131,20 @@ class World:
             if entry.index > new:
                 self.trace.say(host.name, "commits", entry)
                 self._count(entry)
+            if process.core.snapshot_due(entry.index):
+                self._take_snapshot(host, process, entry.index)
+
+    def _take_snapshot(self, host: Host, process: Process, index: int) -> None:
+        body = process.application.freeze()
+        self.invariants.consensus.frozen(host.name, index, body)
+        process.core.snapshot(index, body, digest_of(body), host.local_ns)
+        self.counts.snapshots += 1
+
+    def restored(self, host: Host, process: Process, snapshot: Snapshot) -> None:
+        self.invariants.consensus.restored(host.name, process.applied, snapshot)
+        process.application.thaw(snapshot.body)
+        process.applied = snapshot.index
+        self.trace.say(host.name, f"restores the snapshot of entry {snapshot.index}")
 
     def _count(self, entry: LogEntry) -> None:
         kind = type(entry.command).__name__

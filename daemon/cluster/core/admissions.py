@@ -7,9 +7,11 @@ is not committed yet.  What the cluster acts on is the committed part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from daemon.cluster.core.holddown import NEVER, Flaps, HoldDown
+from daemon.cluster.core.holddown import NEVER, HoldDown
+from daemon.cluster.core.snapshot import Head
+from daemon.cluster.core.standing import RestartLease, Standing
 from daemon.cluster.records import Admit, LogEntry, Lost, Restart
 
 HOLD_FIRST_MS = 1_000
@@ -19,46 +21,23 @@ COUNTING = HoldDown(HOLD_FIRST_MS, HOLD_MS_MAX, HOLD_QUIET_MS)
 """counts losses alike on every node; how long a leader really holds somebody down is its own setting"""
 
 
-@dataclass(frozen=True, slots=True)
-class RestartLease:
-    """Under which a kernel may accept while there is no process that could renew anything (`restarts`)."""
-
-    incarnation: int
-    """of the process that asked for it, and ended"""
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Of one node, after its newest Admit, Restart or Lost."""
-
-    admitted: bool
-    incarnation: int
-    kernel_boot_id: str
-    epoch: int
-    """index of its newest Admit or Lost (rule 19)"""
-    restart: RestartLease | None = None
-    """one that may still be running; an Admit does not end it, for the kernel's deadline stands until the new
-    process has changed it"""
-    flaps: Flaps = NEVER
-    """its losses that it did not ask for, by the log's stamps in milliseconds"""
-
-    @property
-    def restarts(self) -> bool:
-        """Whether its process ended by intention, and the next one was not admitted yet."""
-        return self.admitted and self.restart is not None and self.restart.incarnation == self.incarnation
-
-
 class Admissions:
-    def __init__(self, entries: Iterable[LogEntry]) -> None:
-        """`entries`: all of the saved log, of which nothing is known to be committed yet."""
+    def __init__(self, entries: Iterable[LogEntry], head: Head | None = None) -> None:
+        """`head` of the newest snapshot; `entries`: what follows it, of which nothing is known to be committed yet."""
         self.committed: dict[str, Standing] = {}
         self.tail: dict[str, Standing] = {}
         self.recorded: dict[str, str] = {}
         """name → the store that votes under it (rule 21), according to the committed log"""
         self.recorded_in_tail: dict[str, str] = {}
+        if head is not None:
+            self.restored(head)
         for entry in entries:
             self.appended(entry)
+
+    def restored(self, head: Head) -> None:
+        """A snapshot stands for the log so far: grants, losses and votes hang on what it says."""
+        self.committed, self.tail = dict(head.standings), dict(head.standings)
+        self.recorded, self.recorded_in_tail = dict(head.recorded), dict(head.recorded)
 
     def appended(self, entry: LogEntry) -> None:
         apply(self.tail, entry)

@@ -13,22 +13,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from daemon.cluster.core.commits import Commits
+from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import (
-    Admitted,
     BecameLeader,
     CoreStatus,
-    DeclaredLost,
     DiskRefused,
     FollowsLeader,
     LostLeadership,
     PeerHeard,
     PeerSilent,
-    ProposalCommitted,
     Ready,
     Refused,
     RestartGranted,
     Role,
     Saved,
+    SnapshotRestored,
     WasLate,
 )
 from daemon.cluster.core.elections import FAR_NS, Elections
@@ -37,6 +37,7 @@ from daemon.cluster.core.leader import Leader
 from daemon.cluster.core.proposals import Proposals
 from daemon.cluster.core.replica import Randomness, Replica
 from daemon.cluster.core.restarts import inherited_deadline_ns
+from daemon.cluster.core.snapshot import Snapshot
 from daemon.cluster.core.status import status_of
 from daemon.cluster.messages import (
     Append,
@@ -49,11 +50,13 @@ from daemon.cluster.messages import (
     PreVoteAnswer,
     Propose,
     Reject,
+    SnapshotAnswer,
+    SnapshotPiece,
     Transfer,
     Vote,
     VoteAnswer,
 )
-from daemon.cluster.records import Admit, LogEntry, Lost, Request, Restart
+from daemon.cluster.records import LogEntry
 from daemon.cluster.timers import NS_PER_MS, Timers
 
 
@@ -78,21 +81,26 @@ class Core:
         saved: Saved,
         now_ns: int,
         random: Randomness,
+        snapshot_interval: Interval = Interval(),  # noqa: B008 - immutable
     ) -> None:
         """`members`, the same list on every node: all vote, and a member's rank is its place in it.
 
-        `incarnation` rises with every start of the process.  Raises ValueError for a name that is no member,
-        members that repeat, unsound timers or a damaged log.
+        `incarnation` rises with every start of the process; `snapshot_interval` is the same on every node, or a
+        snapshot that one of them has begun to send is not finished by another.  Raises ValueError for a name that
+        is no member, members that repeat, unsound timers or a damaged log.
         """
         if name not in members or len(set(members)) != len(members):
             raise ValueError(f"{name!r} must occur in the list of nodes, and nobody twice: {', '.join(members)}")
         if findings := timers.findings():
             raise ValueError("; ".join(findings))
-        self.replica = Replica(name, members, timers, incarnation, kernel_boot_id, saved, now_ns, random)
+        self.replica = Replica(
+            name, members, timers, incarnation, kernel_boot_id, saved, now_ns, random, snapshot_interval
+        )
         self.elections = self._new_elections()
         self.follower = self._new_follower()
         self.leader: Leader | None = None
         self.proposals = Proposals(repeat_ns=2 * timers.heartbeat_ns)
+        self.commits = self._new_commits()
         self._next_heartbeat_ns = now_ns
         self._heartbeat_soon = False
         self._now_ns = now_ns
@@ -112,6 +120,8 @@ class Core:
             Grant: self._on_grant,
             AskRestart: self._on_ask_restart,
             Propose: self._on_propose,
+            SnapshotPiece: self._on_snapshot_piece,
+            SnapshotAnswer: self._on_snapshot_answer,
         }
 
     @property
@@ -416,6 +426,9 @@ class Core:
     def _new_follower(self) -> Follower:
         return Follower(self.replica)
 
+    def _new_commits(self) -> Commits:
+        return Commits(self.replica, self.proposals, self._restart_is_granted)
+
     def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
         return Leader(self.replica, expired, now_ns)
 
@@ -427,6 +440,7 @@ class Core:
         else:
             if now_ns >= leader.next_round_ns:
                 leader.begin_round(now_ns)
+            leader.sendings.tick(now_ns)
             leader.declare(now_ns)
 
     def _on_reject(self, sender: str, reject: Reject, now_ns: int) -> None:
@@ -451,22 +465,27 @@ class Core:
     # --- the log
 
     def _on_append(self, sender: str, append: Append, now_ns: int) -> None:
+        if self._follows("Append", sender, append.term, now_ns):
+            commit = self.follower.on_append(sender, append, now_ns)
+            self._commit_to(commit, now_ns)
+
+    def _follows(self, what: str, sender: str, term: int, now_ns: int) -> bool:
+        """Whether this node follows the sender, now that the sender says that it leads that term."""
         replica = self.replica
-        if append.term < replica.term:
+        if term < replica.term:
             replica.send(sender, Reject(replica.term))
-            return
-        if append.term > replica.term:
-            self._adopt(append.term, f"{sender} leads term {append.term}", now_ns)
+            return False
+        if term > replica.term:
+            self._adopt(term, f"{sender} leads term {term}", now_ns)
         if self.leader is not None:
-            replica.report(Refused("Append", sender, f"this node leads term {append.term} itself"))
-            return
+            replica.report(Refused(what, sender, f"this node leads term {term} itself"))
+            return False
         self.elections.step_down()
         if replica.leader != sender:
             replica.leader = sender
-            replica.report(FollowsLeader(sender, append.term))
+            replica.report(FollowsLeader(sender, term))
             self.proposals.repeat_now(now_ns)
-        commit = self.follower.on_append(sender, append, now_ns)
-        self._commit_to(commit, now_ns)
+        return True
 
     def _on_append_answer(self, sender: str, answer: AppendAnswer, now_ns: int) -> None:
         if answer.term > self.replica.term:
@@ -478,39 +497,48 @@ class Core:
                 self.leader.grant_all(now_ns)
 
     def _commit_to(self, index: int, now_ns: int) -> None:
-        replica = self.replica
-        if index <= replica.commit:
-            return
-        entries = replica.log.entries(replica.commit + 1, index)
-        for entry in entries:
-            replica.admissions.commit(entry)
-            self._note_committed(entry)
-        replica.commit = index
-        replica.suffrage.recorded()
-        replica.ready.committed.extend(entries)
-        if self.leader is not None:
+        if self.commits.advance(index) and self.leader is not None:
             self.leader.committed()
             self.leader.grant_all(now_ns)
             self.leader.declare(now_ns)
-
-    def _note_committed(self, entry: LogEntry) -> None:
-        replica, command = self.replica, entry.command
-        if isinstance(command, Request):
-            own = (command.origin, command.incarnation) == (replica.name, replica.incarnation)
-            if own and self.proposals.drop(command.ticket):
-                replica.report(ProposalCommitted(command.ticket, entry.index))
-        elif isinstance(command, Admit):
-            if (command.node, command.incarnation) == (replica.name, replica.incarnation):
-                replica.report(Admitted(entry.index))
-        elif isinstance(command, Lost) and command.node == replica.name:
-            replica.report(DeclaredLost(entry.index))
-        elif isinstance(command, Restart) and command.node == replica.name:
-            self._restart_is_granted()
 
     def _on_propose(self, sender: str, propose: Propose, now_ns: int) -> None:
         if self.leader is not None:
             for proposal in propose.proposals:
                 self.leader.append_request(sender, propose.incarnation, proposal.ticket, proposal.body, now_ns)
+
+    # --- snapshots
+
+    def snapshot_due(self, index: int) -> bool:
+        """Whether the state is to be frozen as it is after the committed entry `index`, for `snapshot`."""
+        return self.commits.snapshot_due(index)
+
+    def snapshot(self, index: int, body: bytes, digest: bytes, now_ns: int) -> None:
+        """`State.freeze()` as of entry `index`, and its `snapshot.digest_of`; it may come a while after that entry."""
+        self._now_ns = now_ns
+        self.commits.snapshot(index, body, digest)
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Those that are kept, by index; the log goes back to the first of them."""
+        return self.replica.compaction.kept
+
+    def _on_snapshot_piece(self, sender: str, piece: SnapshotPiece, now_ns: int) -> None:
+        if not self._follows("SnapshotPiece", sender, piece.term, now_ns):
+            return
+        snapshot = self.follower.on_piece(sender, piece)
+        if snapshot is None:
+            return
+        if self.replica.log.term_at(snapshot.index) == snapshot.head.term:
+            self._commit_to(snapshot.index, now_ns)  # the entries have come some other way
+        else:
+            self.commits.restore(snapshot)
+            self.replica.report(SnapshotRestored(sender, snapshot.index, snapshot.size_bytes))
+        self.follower.has_restored(snapshot.index)
+
+    def _on_snapshot_answer(self, sender: str, answer: SnapshotAnswer, now_ns: int) -> None:
+        if self.leader is not None and answer.term == self.replica.term:
+            self.leader.sendings.answered(sender, answer, now_ns)
 
     @property
     def _proposals_can_go(self) -> bool:
@@ -544,9 +572,14 @@ class Core:
 
     # --- for people
 
+    @property
+    def first_index(self) -> int:
+        """Of the oldest entry that is not forgotten yet."""
+        return self.replica.log.first_index
+
     def committed_entries(self, first: int, limit: int) -> list[LogEntry]:
-        """Committed entries from index `first` on, at most `limit`."""
-        first = max(first, 1)
+        """Committed entries from index `first` on, or from where the log begins, at most `limit`."""
+        first = max(first, self.first_index)
         return self.replica.log.entries(first, min(self.replica.commit, first + limit - 1))
 
     def status(self, now_ns: int) -> CoreStatus:

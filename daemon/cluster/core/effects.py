@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from daemon.cluster.core.snapshot import Snapshot
 from daemon.cluster.messages import Message
 from daemon.cluster.records import LogEntry
 
@@ -27,7 +28,9 @@ class Saved:
     store_id: str
     hard_state: HardState = HardState()
     entries: Sequence[LogEntry] = ()
-    """from index 1, without gaps"""
+    """without gaps, from index 1 or from the one after the older snapshot"""
+    snapshots: Sequence[Snapshot] = ()
+    """at most two, by index"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,21 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotPart:
+    """A piece of a snapshot's body: a big one is written in many transactions, so that entries never wait long."""
+
+    index: int
+    """of the snapshot"""
+    number: int
+    """from 0"""
+    data: bytes
+    encoded_head: bytes | None = None
+    """with the last part: the snapshot is complete, and counts from this transaction on"""
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
-    """One transaction with one fsync: hard state, then cut, then append.  At most one is under way at any time.
+    """One transaction with one fsync: hard state, then cut, append, part, forget.  At most one is under way at a time.
 
     Answer with `Core.persisted(receipt)` or, where nothing of it was written, `Core.persist_failed(receipt, …)`.
     """
@@ -49,6 +65,10 @@ class Persist:
     truncate_from: int | None
     """delete entries from this index on"""
     entries: tuple[LogEntry, ...]
+    """they follow what is on disk; where all of that is cut, the snapshot that this transaction completes"""
+    part: SnapshotPart | None = None
+    forget_to: int = 0
+    """delete entries up to this index, that one included, and what there is of snapshots with smaller indexes"""
 
 
 class Role(enum.StrEnum):
@@ -166,6 +186,31 @@ class WaitsForFounders:
     nodes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """The entries up to `index` can be forgotten, once another snapshot follows this one."""
+
+    index: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotComes:
+    """This node lacks entries that nobody has any more: it gets a snapshot instead; `held_bytes` are here already."""
+
+    sender: str
+    index: int
+    size_bytes: int
+    held_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRestored:
+    sender: str
+    index: int
+    size_bytes: int
+
+
 Event = (
     BecameLeader
     | LostLeadership
@@ -182,6 +227,9 @@ Event = (
     | ProposalCommitted
     | StoreLost
     | WaitsForFounders
+    | SnapshotTaken
+    | SnapshotComes
+    | SnapshotRestored
 )
 
 
@@ -191,13 +239,16 @@ class Ready:
 
     sends: list[Send] = field(default_factory=list)
     persist: Persist | None = None
+    restore: Snapshot | None = None
+    """the state is this now, whatever it was, and `committed` follows it; at the start of a process, too"""
     committed: list[LogEntry] = field(default_factory=list)
     lease_until_ns: int | None = None
     """this host's kernel accepts until then, absolute on its own boot clock (rule 15); None: unchanged"""
     events: list[Event] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.sends or self.persist or self.committed or self.events or self.lease_until_ns is not None)
+        wanted = self.sends or self.persist or self.restore or self.committed or self.events
+        return bool(wanted or self.lease_until_ns is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from daemon.cluster.core.effects import Refused
+from daemon.cluster.core.effects import Refused, SnapshotComes
+from daemon.cluster.core.reception import Reception, unsoundness
 from daemon.cluster.core.replica import Replica
-from daemon.cluster.messages import Append, AppendAnswer
+from daemon.cluster.core.snapshot import Snapshot
+from daemon.cluster.messages import Append, AppendAnswer, SnapshotPiece
 
 
 class Follower:
@@ -24,6 +26,9 @@ class Follower:
         self._round = 0
         self._quorate = False
         self._owes_answer = False
+        self._reception: Reception | None = None
+        """a snapshot of which some pieces are here; it outlives the leader that has begun to send it"""
+        self._snapshot_from: str | None = None
 
     def on_append(self, sender: str, append: Append, now_ns: int) -> int:
         """Take an Append of the current term; returns what may be committed after it."""
@@ -40,7 +45,10 @@ class Follower:
         self._round = max(self._round, append.round)
         want = self._take(append)
         self._answer(append.round, want)
-        return min(append.commit, self._verified)
+        commit = min(append.commit, self._verified)
+        if self._reception is not None and self._reception.index <= commit:
+            self._reception = None  # the entries were to be had after all
+        return commit
 
     def _promise(self, now_ns: int) -> None:
         """Rule 2; and a log append counts: an answer to it may carry the leadership lease."""
@@ -57,10 +65,12 @@ class Follower:
         replica, log = self.replica, self.replica.log
         if append.prev_index > log.last_index:
             return log.last_index + 1
-        if log.term_at(append.prev_index) != append.prev_term:
+        # What a snapshot stands for is committed, hence the same in the log of whoever leads: nothing to compare.
+        gone = append.prev_index < log.base.index
+        if not gone and log.term_at(append.prev_index) != append.prev_term:
             return max(replica.commit + 1, log.first_of_term_at(append.prev_index))
         for entry in append.entries:
-            if log.term_at(entry.index) == entry.term:
+            if entry.index <= log.base.index or log.term_at(entry.index) == entry.term:
                 continue
             if entry.index <= log.last_index:
                 replica.truncate_from(entry.index)  # an earlier leader's, never committed
@@ -77,6 +87,44 @@ class Follower:
         self._owes_answer = False
         self._told = self._confirmed()
         replica.send(self._leader, AppendAnswer(self._term, number, self._told, want))
+
+    # --- a snapshot, where the leader lacks the entries that this node lacks
+
+    def on_piece(self, sender: str, piece: SnapshotPiece) -> Snapshot | None:
+        """Take a piece from the leader of the current term; the snapshot, once it is whole and sound."""
+        replica = self.replica
+        if piece.index <= replica.commit:
+            return None  # sent before our answer had arrived
+        if (problem := unsoundness(piece)) is not None:
+            replica.report(Refused("SnapshotPiece", sender, problem))
+            return None
+        reception = self._reception
+        if reception is None or not reception.belongs(piece):
+            if reception is not None and reception.mark == piece.also:
+                if piece.asks:  # this leader has the one that we have a part of: rather that
+                    replica.send(sender, reception.answer(piece.term))
+                return None
+            reception = self._reception = Reception(piece)
+            self._snapshot_from = None
+        if self._snapshot_from != sender:
+            self._snapshot_from = sender
+            replica.report(SnapshotComes(sender, reception.index, reception.size, reception.held_bytes))
+        if reception.add(piece):
+            replica.send(sender, reception.answer(piece.term))
+        return self._whole(reception, sender) if reception.is_complete else None
+
+    def _whole(self, reception: Reception, sender: str) -> Snapshot | None:
+        self._reception = None
+        try:
+            return reception.snapshot()
+        except ValueError as error:
+            self.replica.report(Refused("snapshot", sender, str(error)))
+            return None
+
+    def has_restored(self, index: int) -> None:
+        """The log up to `index` is this leader's: the snapshot says so.  Ask for what follows it at once."""
+        self._verified = max(self._verified, index)
+        self._answer(self._round, self.replica.log.last_index + 1)
 
     def _confirmed(self) -> int:
         """What a majority of disks is counted by: verified, and stable here (rule 7)."""

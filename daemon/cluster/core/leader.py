@@ -7,7 +7,6 @@ another term.  So an answer, a round or a grant of one term can never be counted
 from __future__ import annotations
 
 from daemon.cluster.core import quorum
-from daemon.cluster.core.admissions import Standing
 from daemon.cluster.core.damping import Damping
 from daemon.cluster.core.effects import Refused
 from daemon.cluster.core.grants import Grants
@@ -16,6 +15,8 @@ from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.replication import Replication
 from daemon.cluster.core.restarts import Restarts
+from daemon.cluster.core.sending import Sendings
+from daemon.cluster.core.standing import Standing
 from daemon.cluster.messages import Append, AppendAnswer, Grant
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart
 
@@ -36,12 +37,15 @@ class Leader:
             expired = None  # rule 18 is about those who can hold nothing but a leadership lease
         self.grants = Grants(replica.voters, now_ns, expired, replica.timers)
         self._damping = Damping(replica.timers.hold_down_ms)
+        patience_ns = replica.timers.heartbeat_ns // 2
+        self.sendings = Sendings(replica.compaction, replica.term, replica.send, patience_ns)
         self.replication = Replication(
             replica.log,
             replica.voters - {replica.name},
             self._make_append,
             replica.send,
-            patience_ns=replica.timers.heartbeat_ns // 2,
+            patience_ns,
+            self.sendings,
         )
         self.next_round_ns = now_ns
         self.quorate = False
@@ -295,7 +299,8 @@ class Leader:
         tail = self.replica.admissions.tail
         held = (self._loss_due_ns(name) + 1 for name, standing in tail.items() if self._holds(name, standing))
         dues = [due_ns for due_ns in (*held, self._expired_silent_ns()) if due_ns > self._looked_ns]
-        return min([self.next_round_ns, *dues])
+        burst_ns = self.sendings.deadline_ns()
+        return min([self.next_round_ns, *dues, *([burst_ns] if burst_ns is not None else [])])
 
     def _expired_silent_ns(self) -> int:
         """When the former leader that rule 18 is about counts as unheard; 0 where there is none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from daemon.cluster.core.snapshot import Remembrance
 from daemon.cluster.messages import BODY_BYTES_MAX, ENTRIES_BYTES_MAX, Proposal
 from daemon.cluster.records import LogEntry, Request
 
@@ -92,8 +93,10 @@ class Proposals:
 class Remembered:
     """Requests that the newest part of the log has, by origin."""
 
-    def __init__(self, entries: Iterable[LogEntry]) -> None:
+    def __init__(self, earlier: Iterable[Remembrance], entries: Iterable[LogEntry]) -> None:
+        """`earlier`: what a snapshot says of the entries before `entries`."""
         self._index: dict[Origin, int] = {}
+        self.restored(earlier)
         for entry in entries:
             self.appended(entry)
 
@@ -110,6 +113,14 @@ class Remembered:
         for entry in entries:
             if isinstance(entry.command, Request) and self._index.get(origin_of(entry.command)) == entry.index:
                 del self._index[origin_of(entry.command)]
+
+    def restored(self, remembered: Iterable[Remembrance]) -> None:
+        self._index = {(known.origin, known.incarnation, known.ticket): known.index for known in remembered}
+
+    def up_to(self, index: int, count: int) -> list[Remembrance]:
+        """The newest `count` of those that the log has up to `index`; the same on every node."""
+        known = sorted((at, origin) for origin, at in self._index.items() if at <= index)
+        return [Remembrance(*origin, at) for at, origin in known[-count:]]
 
 
 def origin_of(request: Request) -> Origin:

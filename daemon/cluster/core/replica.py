@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from daemon.cluster.core.admissions import Admissions
+from daemon.cluster.core.compaction import Compaction, Interval
 from daemon.cluster.core.disk import Disk
 from daemon.cluster.core.effects import Event, Ready, Saved, Send
 from daemon.cluster.core.leases import OwnLease, Promise
-from daemon.cluster.core.log import Log
+from daemon.cluster.core.log import Base, Log
 from daemon.cluster.core.membership import Membership
-from daemon.cluster.core.proposals import REMEMBERED_MAX, Remembered
+from daemon.cluster.core.proposals import Remembered
+from daemon.cluster.core.snapshot import Snapshot
 from daemon.cluster.core.suffrage import Suffrage
 from daemon.cluster.messages import Message
 from daemon.cluster.records import LogEntry
@@ -35,6 +37,7 @@ class Replica:
         saved: Saved,
         now_ns: int,
         random: Randomness,
+        interval: Interval,
     ) -> None:
         self.name = name
         self.timers = timers
@@ -43,21 +46,24 @@ class Replica:
         self.random = random
         self.voters = frozenset(members)
         self.wall_ms = 0
-        self.log = Log(saved.entries)
+        self.compaction = Compaction(saved.snapshots, interval)
+        newest = self.compaction.newest
+        self.commit = newest.index if newest is not None else 0
+        self.log = Log(saved.entries, _base_of(saved))
         self.disk = Disk(saved, self.log, retry_ns=timers.commit_bound_ns)
-        self.admissions = Admissions(saved.entries)
-        self.remembered = Remembered(self.log.newest(REMEMBERED_MAX))
+        uncommitted = self.log.after(self.commit)
+        self.admissions = Admissions(uncommitted, newest.head if newest is not None else None)
+        self.remembered = Remembered(newest.head.remembered if newest is not None else (), uncommitted)
         self.membership = Membership(name, members, incarnation, kernel_boot_id, timers)
         self.suffrage = Suffrage(name, saved.store_id, self.log, self.disk, self.admissions, self.membership)
         self.promise = Promise(now_ns, timers.promise_ns)
         self.own_lease = OwnLease()
         self.enforced_epoch = 0
         """of this node's admission, that its kernel holds (rule 19)"""
-        self.commit = 0
         self.leader: str | None = None
         self.doubt_until_ns = now_ns
         """this process was not scheduled for a while: until then it doubts itself and not its peers"""
-        self.ready = Ready()
+        self.ready = Ready(restore=newest)
 
     # --- effects
 
@@ -93,7 +99,36 @@ class Replica:
         self.admissions.truncated(self.log.entries(self.commit + 1, self.log.last_index))
         self.remembered.truncated(gone)
 
+    def restore(self, snapshot: Snapshot) -> None:
+        """What this node has is not enough, or not right: the snapshot takes the place of its log and its state."""
+        assert snapshot.index > self.commit, "the state would go back"
+        head = snapshot.head
+        self.log.begin_after(Base(head.index, head.term, head.stamp_ms))
+        self.disk.replace_log(snapshot)
+        self.admissions.restored(head)
+        self.remembered.restored(head.remembered)
+        self.compaction.restored(snapshot)
+        self.commit = head.index
+        self.ready.restore = snapshot
+        self.ready.committed.clear()  # it has them already
+
     def is_admitted(self) -> bool:
         """Whether the newest log, tail included, admits this process, and its kernel holds that (rules 12, 19)."""
         admissions = self.admissions
         return admissions.admitted(admissions.tail, self.name, self.incarnation, self.enforced_epoch)
+
+
+def _base_of(saved: Saved) -> Base:
+    """What a saved log follows.  Raises ValueError where it is not all there."""
+    if not saved.snapshots or (saved.entries and saved.entries[0].index == 1):
+        base = Base()
+    else:
+        head = saved.snapshots[0].head
+        base = Base(head.index, head.term, head.stamp_ms)
+    newest = saved.snapshots[-1] if saved.snapshots else None
+    if newest is not None and base.index + len(saved.entries) < newest.index:
+        raise ValueError(
+            f"the saved log ends with entry {base.index + len(saved.entries)}, before the snapshot of entry"
+            f" {newest.index}; `vipcast node reset` moves the store away, the node then joins with an empty one"
+        )
+    return base

@@ -1,7 +1,7 @@
 """How a leader gets its log onto the others' disks (Raft, 5.3), by multicast where they keep up.
 
 New entries leave at once, in one multicast for all who have everything before them.  A follower that misses some
-refuses with the index that it wants, and is served alone.
+refuses with the index that it wants, and is served alone; with a snapshot where that entry is gone (`sending`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from daemon.cluster.core.log import Log
+from daemon.cluster.core.sending import Sendings
 from daemon.cluster.messages import ENTRIES_BYTES_MAX, Append, AppendAnswer
 
 
@@ -33,12 +34,14 @@ class Replication:
         make_append: Callable[[int, int], Append],
         send: Callable[[str | None, Append], None],
         patience_ns: int,
+        sendings: Sendings,
     ) -> None:
         """`make_append(first, count)` is an Append with `count` entries from `first` on."""
         self._log = log
         self._make_append = make_append
         self._send = send
         self._patience_ns = patience_ns
+        self.sendings = sendings
         self.progress = {peer: Progress(match=0, next=log.last_index + 1) for peer in peers}
         self._front = log.last_index + 1
         """entries from here on were in no multicast yet"""
@@ -65,6 +68,8 @@ class Replication:
     def answered(self, peer: str, answer: AppendAnswer, now_ns: int) -> bool:
         """Take a follower's answer; True when its disk now holds more of our log."""
         progress = self.progress[peer]
+        if answer.want == 0 or answer.want > self._log.base.index:
+            self.sendings.needless(peer)
         if answer.want:
             self._resend(peer, progress, answer.want, now_ns)
             return False
@@ -73,7 +78,7 @@ class Replication:
         progress.match = answer.match
         progress.next = max(progress.next, progress.match + 1)
         if progress.next < self._front:  # catching up: the next piece
-            self._send_entries(peer, progress)
+            self._send_entries(peer, progress, now_ns)
         return True
 
     def _resend(self, peer: str, progress: Progress, want: int, now_ns: int) -> None:
@@ -84,16 +89,20 @@ class Replication:
             return
         progress.resent_from, progress.resent_ns = want, now_ns
         progress.next = want
-        self._send_entries(peer, progress)
+        self._send_entries(peer, progress, now_ns)
         progress.next = max(progress.next, progress.match + 1)
 
-    def _send_entries(self, peer: str, progress: Progress) -> None:
+    def _send_entries(self, peer: str, progress: Progress, now_ns: int) -> None:
+        if progress.next <= self._log.base.index:
+            self.sendings.wanted(peer, now_ns)
+            return
         count = len(self._log.chunk(progress.next, ENTRIES_BYTES_MAX))
         self._send(peer, self._make_append(progress.next, count))
         progress.next += count
 
     def store_replaced(self, peer: str) -> None:
         """Its disk is another one: what the former held is gone."""
+        self.sendings.needless(peer)
         self.progress[peer] = Progress(match=0, next=self._log.last_index + 1)
 
     def matches(self) -> dict[str, int]:

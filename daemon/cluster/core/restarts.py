@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from daemon.cluster.core.admissions import RestartLease, Standing
 from daemon.cluster.core.membership import Peer
+from daemon.cluster.core.standing import RestartLease, Standing
 from daemon.cluster.timers import Timers
 
 

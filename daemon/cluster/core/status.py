@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from daemon.cluster.core.admissions import COUNTING, Standing
+from daemon.cluster.core.admissions import COUNTING
 from daemon.cluster.core.damping import damped
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
 from daemon.cluster.core.membership import Membership
 from daemon.cluster.core.replica import Replica
+from daemon.cluster.core.standing import Standing
 
 _UNKNOWN = Standing(False, 0, "", 0)
 """of a node that was never admitted"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from daemon.cluster.core.snapshot import Snapshot
 from daemon.cluster.records import Admit, LogEntry
 from tests.simulation.invariants.violation import ViolationError
 
@@ -21,6 +22,8 @@ class Consensus:
         """(term, voter) → for whom its vote was counted"""
         self.acknowledged: dict[bytes, int] = {}
         """body of an edit whose proposer was told that it is committed → index"""
+        self.frozen_at: dict[int, bytes] = {}
+        """index → what the first to take a snapshot there has frozen"""
 
     def became_leader(self, name: str, term: int) -> None:
         if self.leaders.setdefault(term, name) != name:
@@ -49,6 +52,21 @@ class Consensus:
                     self.recorded.add(entry.command.node)
             elif position > len(self.committed) or self.committed[position] != entry:
                 raise ViolationError(f"{name} applies another entry {entry.index} than others did")
+
+    def frozen(self, name: str, index: int, body: bytes) -> None:
+        """The same entries make the same state, byte by byte."""
+        if self.frozen_at.setdefault(index, body) != body:
+            raise ViolationError(f"{name} has another state after entry {index} than others")
+
+    def restored(self, name: str, index_before: int, snapshot: Snapshot) -> None:
+        """A snapshot is what the committed entries up to its index have made, and nobody goes back."""
+        index = snapshot.index
+        if index <= index_before:
+            raise ViolationError(f"{name} has applied {index_before} entries and restores a snapshot of {index}")
+        if index > len(self.committed) or self.committed[index - 1].term != snapshot.head.term:
+            raise ViolationError(f"{name} restores entry {index} of term {snapshot.head.term}, not committed so")
+        if self.frozen_at.get(index) != snapshot.body:
+            raise ViolationError(f"{name} restores a state of entry {index} that nobody had")
 
     def acknowledge(self, name: str, body: bytes, index: int) -> None:
         command = self.committed[index - 1].command if index <= len(self.committed) else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from daemon.cluster.core import Core
-from daemon.cluster.core.admissions import Standing
+from daemon.cluster.core.commits import Commits
 from daemon.cluster.core.follower import Follower
 from daemon.cluster.core.leader import Leader
+from daemon.cluster.core.standing import Standing
 from daemon.cluster.records import LogEntry
 from tests.simulation.cast import Cast
 from tests.simulation.omissions.omission import Omission
@@ -52,11 +53,15 @@ class AnyFormerLeaderIsExpired(Core):
 class AppliedIsEnforced(Core):
     """Rule 19: the epoch is told as soon as the admission is applied, whatever the kernel holds."""
 
-    def _note_committed(self, entry: LogEntry) -> None:
-        super()._note_committed(entry)
-        standing = self.replica.admissions.committed.get(self.replica.name)
-        if standing is not None and standing.admitted and standing.incarnation == self.replica.incarnation:
-            self.replica.enforced_epoch = standing.epoch
+    class _Commits(Commits):
+        def _note(self, entry: LogEntry) -> None:
+            super()._note(entry)
+            standing = self.replica.admissions.committed.get(self.replica.name)
+            if standing is not None and standing.admitted and standing.incarnation == self.replica.incarnation:
+                self.replica.enforced_epoch = standing.epoch
+
+    def _new_commits(self) -> Commits:
+        return self._Commits(self.replica, self.proposals, self._restart_is_granted)
 
 
 class NewProcessProvesLoss(Core):

@@ -37,6 +37,12 @@ class Daemon:
             if proposed is not None:
                 self.executor.proposal_ended(proposed)
 
+    def freeze(self) -> bytes:
+        raise AssertionError("the state cannot be frozen yet")
+
+    def thaw(self, body: bytes) -> None:
+        raise AssertionError("the state cannot be thawed yet")
+
     def take(self, local_ns: int) -> Work:
         effects = self.executor.take(self.state, local_ns)
         for address, number in effects.count_flows:
@@ -80,6 +86,8 @@ def slots_of(wanted: Wanted) -> dict[Slot, SlotState]:
 
 class DaemonWorkload:
     """A shared address with four slots, whose administrator changes his mind all the time."""
+
+    snapshot_entries: tuple[int, ...] = (1 << 30,)
 
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
         return Daemon(name, members, incarnation, rng)

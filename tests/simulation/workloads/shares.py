@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from daemon.cluster.records import Admit, LogEntry, Lost
 from datapath.engine import SlotState
 from tests.simulation.application import Application, KernelWork, Work
 from tests.simulation.kernel import Slot
+
+PADDING_BYTES = 9_000
+"""so that a snapshot takes several pieces"""
+Frozen = tuple[int, dict[str, tuple[int, int]], list[tuple[Slot, str]], bytes]
 
 
 class Shares:
@@ -24,11 +30,13 @@ class Shares:
         self.admitted: dict[str, tuple[int, int]] = {}
         """node → (incarnation, epoch)"""
         self.holders: dict[Slot, str] = {}
+        self._applied = 0
         self._enforced: int | None = None
         self._changed = self._busy = False
 
     def apply(self, entry: LogEntry) -> None:
         command = entry.command
+        self._applied = entry.index
         if isinstance(command, Admit):
             self.admitted[command.node] = (command.incarnation, entry.index)
         elif isinstance(command, Lost):
@@ -44,6 +52,15 @@ class Shares:
             if slot not in self.holders and self.admitted:
                 held = list(self.holders.values())
                 self.holders[slot] = min(sorted(self.admitted), key=held.count)
+
+    def freeze(self) -> bytes:
+        padding = random.Random(self._applied).randbytes(PADDING_BYTES)
+        return msgspec.msgpack.encode((self._applied, self.admitted, sorted(self.holders.items()), padding))
+
+    def thaw(self, body: bytes) -> None:
+        self._applied, self.admitted, holders, _ = msgspec.msgpack.decode(body, type=Frozen)
+        self.holders = dict(holders)
+        self._changed = True
 
     def take(self, local_ns: int) -> Work:
         work = Work(enforced_epoch=self._enforced)
@@ -80,6 +97,8 @@ class Shares:
 
 
 class SharesWorkload:
+    snapshot_entries: tuple[int, ...] = (3, 8, 20)
+
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
         return Shares(name, incarnation)
 
