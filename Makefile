@@ -56,8 +56,8 @@ bench: root setup ## measurements, as ratios; RUNS=10
 	@tests/lab/provision.sh bench
 	@$(BIN)/python -m bench --runs $(or $(RUNS),10) $(BENCH)
 
-sim: setup ## the deterministic simulation alone
-	$(BIN)/pytest tests/simulation
+sim: setup ## the deterministic simulation, on all cores: SEEDS=10000 SEED_BASE=0
+	@$(BIN)/python -m tests.simulation.campaign --seeds $(or $(SEEDS),500) --base $(or $(SEED_BASE),0)
 
 lint: setup
 	$(BIN)/ruff check .

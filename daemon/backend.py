@@ -35,15 +35,17 @@ class NodeBackend:
     enrolling: Enrolling
 
     def status(self) -> StatusDocument:
+        now_ns = boot_ns()
         return statusdoc.build(
             settings=self.settings,
             state=self.node.state,
-            core=self.node.core.status(boot_ns()),
+            core=self.node.core.status(now_ns),
             engine=self.node.addresses.engine.name,
             serving=self.node.addresses.serving,
             counters=self.node.addresses.counters(),
             transport=self.node.transport.statistics() if self.node.transport is not None else None,
-            now_ns=boot_ns(),
+            as_of_ns=self.node.core.as_of_ns(self.node.state.index, now_ns),
+            now_ns=now_ns,
         )
 
     def configuration(self) -> ConfigurationDocument:
@@ -53,11 +55,13 @@ class NodeBackend:
     async def propose(self, command: StateCommand, timeout_ms: int) -> Outcome:
         if not await self._is_quorate_soon():
             return NoQuorum("this partition has no quorum, so nothing can be changed; see `vipcast status`")
-        future: asyncio.Future[tuple[int, Applied]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[int, Applied, int]] = asyncio.get_running_loop().create_future()
 
         def done(index: int, outcome: Applied) -> None:
             if not future.done():
-                future.set_result((index, outcome))
+                # the epoch as of this entry: by the time that somebody waits no more, another edit may have come,
+                # and whoever edits next from its epoch would undo it without having seen it
+                future.set_result((index, outcome, self.node.state.configuration_epoch))
 
         try:
             ticket = self.node.propose(command, done)
@@ -65,16 +69,16 @@ class NodeBackend:
             return Refused(str(error))
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                index, outcome = await future
+                index, outcome, epoch = await future
         except TimeoutError:
             self.node.give_up(ticket)
             return Unknown(
                 f"no outcome within {timeout_ms} ms: it may or may not be committed; see `vipcast cluster log`"
             )
         if outcome.accepted:
-            return Committed(index, self.node.state.configuration_epoch)
+            return Committed(index, epoch)
         if outcome.conflict:
-            return Conflict(self.node.state.configuration_epoch)
+            return Conflict(epoch)
         return Refused(outcome.sentence, tuple(outcome.findings))
 
     async def _is_quorate_soon(self) -> bool:

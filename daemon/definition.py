@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Group, Operation, Primitive
@@ -65,6 +66,7 @@ def _score(attributes: AttributeSet) -> int:
         return 0
 
 
+@lru_cache(maxsize=1024)
 def canonical_ip(text: str) -> str:
     """An ip as everybody spells it, so that two spellings of one are equal; other text stays what it is."""
     try:

@@ -115,6 +115,8 @@ class Grant(msgspec.Struct, tag="gr", array_like=True, frozen=True):
     incarnation: int
     sequence: int
     epoch: int
+    commit: int = -1
+    """of the leader, so that you know how old what you know can be (`core.freshness`); -1: of an older version"""
 
 
 class AskRestart(msgspec.Struct, tag="rs", array_like=True, frozen=True):

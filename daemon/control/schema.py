@@ -175,6 +175,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     node: str
     """who answers"""
     quorate: bool
+    """whether a majority answered the leader lately, as far as this node has heard; not a bound of any age"""
     leader: str | None
     term: int
     commit_index: int
@@ -193,6 +194,8 @@ class StatusDocument(msgspec.Struct, frozen=True):
     findings: tuple[str, ...] = ()
     """what the scheduler could not plan, a sentence each"""
     versions: dict[str, str] = {}
+    age_ms_max: int | None = None
+    """nothing that was acknowledged anywhere longer ago than this is missing here; null: nobody can say"""
     schema: int = SCHEMA
 
 

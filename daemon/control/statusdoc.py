@@ -53,6 +53,7 @@ def build(
     serving: Sequence[Wish],
     counters: Sequence[Counter],
     transport: Statistics | None,
+    as_of_ns: int | None,
     now_ns: int,
 ) -> StatusDocument:
     """The whole document, as this node sees it now."""
@@ -83,6 +84,7 @@ def build(
         datapath=DatapathStatus(engine, tuple(_counters(counters))),
         findings=(*state.plan.findings, *_voters(core)),
         versions={"vipcast": VERSION},
+        age_ms_max=None if as_of_ns is None else -((as_of_ns - now_ns) // NS_PER_MS),
     )
 
 

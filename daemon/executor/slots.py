@@ -61,11 +61,21 @@ class SlotDuty:
     failed: dict[str, tuple[AddressWant, str]] = field(default_factory=dict)
     """address → what the kernel could not be made to hold, and why; not tried again until either changes"""
 
+    _looked_at: tuple[State, int, dict[tuple[str, int], int]] | None = None
+    """state, its index and the latches that `want` was computed from: between two entries nothing changes"""
+
     ailment: str | None = None
     """why packets are not moved although the kernel holds what it should (an engine's helper process is gone)"""
 
     def update(self, state: State, now_ns: int) -> bool:
         """Recompute what is wanted; True where the kernel has to be told."""
+        looked_at = self._looked_at
+        if looked_at is None or looked_at[0] is not state or looked_at[1:] != (state.index, self.latched):
+            self._recompute(state, now_ns)
+            self._looked_at = (state, state.index, dict(self.latched))
+        return self.needs_kernel()
+
+    def _recompute(self, state: State, now_ns: int) -> None:
         want: Wanted = {}
         for address, states in state.wishes(self.node).items():
             slots = state.slots.get(address, {})
@@ -83,7 +93,6 @@ class SlotDuty:
             for key, generation in self.latched.items()
             if (slot := state.slots.get(key[0], {}).get(key[1])) is not None and slot.generation == generation
         }
-        return self.needs_kernel()
 
     def needs_kernel(self) -> bool:
         return not self.known or self.attainable() != self.have

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.cast import SHIPPED, Cast
 from tests.simulation.invariants import ViolationError
 from tests.simulation.omissions import OMISSIONS
-from tests.simulation.workloads.daemon import DaemonWorkload
-from tests.simulation.world import World
+from tests.simulation.plot import world_of
 
 
 def main() -> int:
@@ -17,13 +15,9 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("--trace", action="store_true", help="print the last events even if nothing is wrong")
     parser.add_argument("--omit", choices=sorted(OMISSIONS), help="plant the omission of one rule")
-    parser.add_argument("--shares", action="store_true", help="the quick stand-in instead of State and Executor")
     parser.add_argument("--lines", type=int, default=60, help="length of the trace")
     options = parser.parse_args()
-    if options.omit:
-        world = OMISSIONS[options.omit].world(options.seed)
-    else:
-        world = World(options.seed, cast=SHIPPED if options.shares else Cast(workload=DaemonWorkload()))
+    world = OMISSIONS[options.omit].world(options.seed) if options.omit else world_of(options.seed, options.lines)
     problem = None
     try:
         world.run()

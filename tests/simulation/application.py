@@ -12,6 +12,7 @@ from typing import Protocol
 
 from daemon.cluster.records import LogEntry
 from datapath.engine import SlotState
+from tests.simulation.invariants.edits import Answer
 from tests.simulation.kernel import Slot
 
 
@@ -37,8 +38,24 @@ class Work:
         return bool(self.kernel or self.enforced_epoch is not None or self.operations or self.proposals)
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An edit that an administrator has made from what this node showed him."""
+
+    body: bytes
+    base: int | None
+    """number of the edit that made the configuration which he saw; None: he does not care"""
+
+
 class Application(Protocol):
-    def apply(self, entry: LogEntry) -> None: ...
+    def apply(self, entry: LogEntry) -> Answer | None:
+        """What the client of an edit would be told; None where nobody asks."""
+
+    def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
+        """Edit `number`, unlike any other, made from what this node has applied."""
+
+    def register(self) -> int | None:
+        """Number of the edit that made the configuration, 0 for none; None where there is no configuration."""
 
     def freeze(self) -> bytes:
         """All that the entries so far have made, for a snapshot."""
@@ -75,6 +92,3 @@ class Workload(Protocol):
     """so many entries lie between two snapshots: one of these, by the seed"""
 
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application: ...
-
-    def edit(self, number: int, members: list[str], rng: random.Random) -> bytes:
-        """The body of an edit, unlike any other."""

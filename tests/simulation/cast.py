@@ -18,6 +18,8 @@ class Cast:
     workload: Workload = field(default_factory=SharesWorkload)
     relative_deadlines: bool = False
     """below the core: a lease is written as a duration, what rule 15 forbids"""
+    lying_disks: bool = False
+    """below the core: an fsync that does nothing"""
 
 
 SHIPPED = Cast()

@@ -21,13 +21,20 @@ class Disk:
     entries: list[LogEntry] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     incarnation: int = 0
-    stores: int = 1
-    """how many there were, this one included"""
+    number: int = 1
+    """which of its disks the host has now"""
+    lies: bool = False
+    """it says that it has synced what a power cut takes away again; no host is asked to bear that"""
     slow: bool = False
     full: bool = False
     _under_way: Persist | None = None
     _parts: dict[int, list[bytes]] = field(default_factory=dict)
     """index → of a snapshot that is not there as a whole yet"""
+    _bought: int = 1
+    _first: tuple[HardState, list[LogEntry], list[Snapshot]] | None = None
+    """what is on the first disk, while it is lost"""
+    _synced: tuple[HardState, tuple[LogEntry, ...]] = (HardState(), ())
+    """of a disk that lies: what it has really"""
 
     def next_incarnation(self) -> int:
         self.incarnation += 1
@@ -35,13 +42,27 @@ class Disk:
 
     @property
     def store_id(self) -> str:
-        return f"store-{self.stores}"
+        return f"store-{self.number}"
 
     def lose(self) -> None:
         """Another, empty disk.  The incarnation rises all the same: the store takes the wall clock's seconds."""
         assert self._under_way is None
+        if self.number == 1:
+            self._first = (self.hard_state, self.entries, self.snapshots)
         self.hard_state, self.entries, self.snapshots = HardState(), [], []
-        self.stores += 1
+        self._bought += 1
+        self.number = self._bought
+
+    @property
+    def can_be_put_back(self) -> bool:
+        """Whether the first one, which is the voter, is the lost one."""
+        return self.number != 1
+
+    def put_back(self) -> None:
+        """The first disk is found again, with all that was on it."""
+        assert self._under_way is None
+        assert self._first is not None
+        self.number, (self.hard_state, self.entries, self.snapshots) = 1, self._first
 
     def saved(self) -> Saved:
         return Saved(self.store_id, self.hard_state, tuple(self.entries), tuple(self.snapshots))
@@ -105,3 +126,12 @@ class Disk:
         if persist is not None and not self.full and self.rng.random() < 0.5:
             self._commit(persist)
         self._parts.clear()
+
+    def power_cut(self) -> None:
+        """After `process_died`.  What was synced stays, except on a disk that lies."""
+        if self.lies:
+            self.hard_state, self.entries = self._synced[0], list(self._synced[1])
+
+    def really_sync(self) -> None:
+        """Of a disk that lies: now and then its cache reaches the platter."""
+        self._synced = (self.hard_state, tuple(self.entries))

@@ -16,7 +16,8 @@ from daemon.cluster.core.effects import (
     SnapshotRestored,
 )
 from daemon.cluster.messages import Message
-from tests.simulation.application import Application, KernelWork, Work
+from daemon.cluster.records import Request
+from tests.simulation.application import Application, Draft, KernelWork, Work
 from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import Kernel, Slot
@@ -49,6 +50,9 @@ class Process:
     timer: int = 0
     """counts the timers that were armed; only the newest one fires"""
 
+    def proposed(self, request: Request) -> bool:
+        return (request.origin, request.incarnation) == (self.core.replica.name, self.incarnation)
+
 
 class Host:
     def __init__(self, name: str, world: World, clock: Clock, rng: random.Random) -> None:
@@ -56,10 +60,12 @@ class Host:
         self.world = world
         self.clock = clock
         self.rng = rng
-        self.disk = Disk(rng)
+        self.disk = Disk(rng, lies=world.cast.lying_disks)
         self.kernel = Kernel()
         self.boots = 1
         self.process: Process | None = None
+        self.suspended = False
+        """a virtual machine that does not run: no process, no kernel; its boot clock goes on"""
 
     @property
     def local_ns(self) -> int:
@@ -75,6 +81,8 @@ class Host:
         return process.core.leader.rounds.lead(self.clock.local(true_ns))
 
     def accepts(self, slot: Slot, true_ns: int) -> frozenset[str]:
+        if self.suspended:
+            return frozenset()
         return self.kernel.accepts(slot, self.clock.local(true_ns))
 
     def leased(self, true_ns: int) -> bool:
@@ -100,13 +108,14 @@ class Host:
         self.die()
         self.boots += 1
         self.kernel = Kernel()
-        self.clock.offset_ns += self.rng.randint(0, NS_PER_MS) - self.local_ns  # the boot clock starts again
+        self.suspended = False
+        self.clock.restart(self.world.now_ns, shows_ns=self.rng.randint(0, NS_PER_MS))
 
     def resume(self, process: Process) -> None:
         """What waited in sockets and queues comes in any order: there are several of them."""
         if process is not self.process or not process.paused:
             return
-        process.paused = False
+        process.paused = self.suspended = False
         interrupted, process.interrupted = process.interrupted, None
         if interrupted is not None:
             interrupted()
@@ -134,10 +143,33 @@ class Host:
         self.happen(self.process, lambda process: process.core.receive(sender, message, self.local_ns))
 
     def edit(self, body: bytes) -> None:
+        self.edit_as(lambda process: Draft(body, None), 0)
+
+    def edit_as(self, draft: Callable[[Process], Draft], number: int) -> None:
+        """`draft` makes edit `number` from what the process shows when its turn comes."""
+
         def step(process: Process) -> None:
-            process.edits[process.core.propose(body, self.local_ns)] = body
+            edit = draft(process)
+            ticket = process.core.propose(edit.body, self.local_ns)
+            process.edits[ticket] = edit.body
+            key = (self.name, process.incarnation, ticket)
+            self.world.invariants.edits.called(self.name, key, number, edit.base, self.world.now_ns)
 
         self.happen(self.process, step)
+
+    def read(self) -> None:
+        """Somebody asks for the status and believes what it claims."""
+        process, world = self.process, self.world
+        if process is None or process.paused:
+            return
+        as_of_ns = process.core.as_of_ns(process.applied, self.local_ns)
+        if as_of_ns is not None:
+            as_of_true_ns = self.clock.true_then(as_of_ns)
+            world.counts.reads += 1
+            world.invariants.reads.claims(self.name, process.applied, as_of_true_ns, world.now_ns)
+            register = process.application.register()
+            if register is not None:
+                world.invariants.edits.read(self.name, register, as_of_true_ns, world.now_ns)
 
     # --- effects
 

@@ -28,6 +28,10 @@ class Network:
         self.late = 0.0
         self.cut: set[tuple[str, str]] = set()
         """(from, to) pairs that nothing passes"""
+        self.unplugged: set[str] = set()
+        """whose link is down for a moment"""
+        self.spikes_ns: dict[str, int] = {}
+        """host → by how much everything from and to it is late now"""
         self._recorded: deque[tuple[str, str, Message]] = deque(maxlen=RECORDED_MAX)
         self.drops: Callable[[str, str, Message], bool] = lambda sender, receiver, message: False
         """of a script: what does not arrive"""
@@ -42,12 +46,16 @@ class Network:
         rng = self._rng
         if (sender, receiver) in self.cut or self.drops(sender, receiver, message) or rng.random() < self.loss:
             return
+        if sender in self.unplugged or receiver in self.unplugged:
+            return
         self._recorded.append((sender, receiver, message))
         for _ in range(2 if rng.random() < self.repeat else 1):
             delay_ns = rng.randint(100_000, 2 * NS_PER_MS)
             if rng.random() < self.late:
                 delay_ns = int(rng.choice((30, 80, 150, 300, 700)) * rng.random() * NS_PER_MS)
-            self._at(delay_ns, lambda: self._arrive(sender, receiver, message))
+            if self.spikes_ns:
+                delay_ns += max(self.spikes_ns.get(sender, 0), self.spikes_ns.get(receiver, 0))
+            self._at(delay_ns, partial(self._arrive, sender, receiver, message))
 
     def _arrive(self, sender: str, receiver: str, message: Message) -> None:
         assert self.deliver is not None
@@ -75,6 +83,26 @@ class Network:
         self.cut |= {(other, name) for other in self._names if other != name}
         return f"deafen {name}"
 
+    def partition_one_way(self) -> str:
+        """One half hears the other, and is not heard."""
+        side = {name for name in self._names if self._rng.random() < 0.5}
+        self.cut = {(a, b) for a in side for b in self._names if b not in side}
+        return f"mute {sorted(side)}"
+
+    def partition_in_part(self) -> str:
+        """Some pairs do not hear each other, though everybody else hears both."""
+        names = self._names
+        pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if self._rng.random() < 0.4]
+        self.cut = {*pairs, *((b, a) for a, b in pairs)}
+        return "part " + " ".join(f"{a}|{b}" for a, b in pairs)
+
+    def bridge(self, name: str) -> str:
+        """Two halves that only `name` hears, and that both hear it."""
+        side = {other for other in self._names if other != name and self._rng.random() < 0.5}
+        rest = {other for other in self._names if other != name} - side
+        self.cut = {(a, b) for a in side for b in rest} | {(b, a) for a in side for b in rest}
+        return f"bridge {name} between {sorted(side)} and {sorted(rest)}"
+
     def replay(self, count: int) -> str:
         """Somebody sends again what he has recorded, as if no seal and no replay window were there."""
         recorded = list(self._recorded)
@@ -89,4 +117,6 @@ class Network:
     def repair(self) -> None:
         """No fault of any kind any more."""
         self.cut = set()
+        self.unplugged = set()
+        self.spikes_ns = {}
         self.loss = self.repeat = self.late = 0.0

@@ -9,41 +9,27 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from daemon.cluster.core import Core
 from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import ProposalCommitted
 from daemon.cluster.core.snapshot import Snapshot, digest_of
-from daemon.cluster.records import LogEntry
+from daemon.cluster.records import LogEntry, Request
 from daemon.cluster.timers import PROFILES, Timers
 from tests.simulation.application import Application
 from tests.simulation.cast import SHIPPED, Cast
 from tests.simulation.clock import MILLION, Clock
+from tests.simulation.counts import Counts
 from tests.simulation.faults.schedule import Faults
 from tests.simulation.host import Host, Process
 from tests.simulation.invariants import Invariants, ViolationError, leases
+from tests.simulation.invariants.edits import Answer
 from tests.simulation.network import NS_PER_MS, Network
-from tests.simulation.trace import Trace
+from tests.simulation.trace import LINES_MAX, Trace
 
 HOLD_DOWN_MS = (0, 50, 300)
 """the longest that whoever flaps is held down for: some, and not so long that nothing happens any more"""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a run consisted of: a simulation in which nothing happens proves nothing."""
-
-    steps: int = 0
-    elections: int = 0
-    losses: int = 0
-    admissions: int = 0
-    edits: int = 0
-    snapshots: int = 0
-    """taken, on whatever node"""
-    restores: int = 0
-    """of those that have come from a leader"""
-    faults: dict[str, int] = field(default_factory=dict)
 
 
 class World:
@@ -53,6 +39,7 @@ class World:
         nodes: int = 4,
         profile: str | None = None,
         cast: Cast = SHIPPED,
+        lines_max: int = LINES_MAX,
     ) -> None:
         self.seed = seed
         self.cast = cast
@@ -64,7 +51,7 @@ class World:
         self.interval = Interval(entries=self.rng.choice(cast.workload.snapshot_entries))
         self.names = [f"a{number + 1}" for number in range(nodes)]
         self.now_ns = 0
-        self.trace = Trace()
+        self.trace = Trace(lines_max)
         self.invariants = Invariants()
         self.counts = Counts()
         self.struck = 0.0
@@ -77,10 +64,12 @@ class World:
         self.faults = Faults(self)
 
     def _some_clock(self) -> Clock:
+        return Clock(offset_ns=self.rng.randint(0, 10**13), ppm=self.some_ppm())
+
+    def some_ppm(self) -> int:
         """As far apart as δ allows, most of the time: 1+δ = (1+ρ)/(1−ρ)."""
         rho = int(MILLION * self.timers.drift / (2 + self.timers.drift))
-        ppm = self.rng.choice((-rho, rho, self.rng.randint(-rho, rho)))
-        return Clock(offset_ns=self.rng.randint(0, 10**13), ppm=ppm)
+        return self.rng.choice((-rho, rho, self.rng.randint(-rho, rho)))
 
     # --- the heap
 
@@ -125,12 +114,20 @@ class World:
         new = len(consensus.committed)
         leases.lost_is_silent((entry for entry in entries if entry.index > new), self.hosts, self.now_ns)
         consensus.applied(host.name, process.applied, entries)
+        if len(consensus.committed) > new:
+            self.invariants.reads.committed(self.now_ns, len(consensus.committed))
         process.applied += len(entries)
         for entry in entries:
-            process.application.apply(entry)
+            answer = process.application.apply(entry)
+            command = entry.command
+            if answer is not None and isinstance(command, Request) and process.proposed(command):
+                key = (command.origin, command.incarnation, command.ticket)
+                self.invariants.edits.answered(key, answer, self.now_ns)
             if entry.index > new:
+                if answer is Answer.ACCEPTED and (number := process.application.register()) is not None:
+                    self.invariants.edits.accepted.append(number)
                 self.trace.say(host.name, "commits", entry)
-                self._count(entry)
+                self.counts.committed(entry)
             if process.core.snapshot_due(entry.index):
                 self._take_snapshot(host, process, entry.index)
 
@@ -146,12 +143,6 @@ class World:
         process.applied = snapshot.index
         self.trace.say(host.name, f"restores the snapshot of entry {snapshot.index}")
 
-    def _count(self, entry: LogEntry) -> None:
-        kind = type(entry.command).__name__
-        self.counts.losses += kind == "Lost"
-        self.counts.admissions += kind == "Admit"
-        self.counts.elections += kind == "Noop"
-
     def acknowledged(self, host: Host, process: Process, event: ProposalCommitted) -> None:
         body = process.edits.pop(event.ticket, None)
         if body is not None:
@@ -161,6 +152,7 @@ class World:
     def kernel_changed(self, host: Host) -> None:
         process = host.process
         if process is not None:
+            leases.no_lease_of_a_lost_one(host, self.invariants.consensus.lost, self.now_ns)
             leases.no_flow_twice(host, self.hosts.values(), self.now_ns)
 
     def looked_at(self, host: Host) -> None:
@@ -175,6 +167,7 @@ class World:
             self.at(self.rng.randint(0, 5 * NS_PER_MS), self._start(host))
         self.faults.begin()
         self._edit_now_and_then(faults_ms * NS_PER_MS)
+        self._read_now_and_then()
         self.run_until(faults_ms * NS_PER_MS)
         self.faults.end()
         patience_ns = repaired_ms * NS_PER_MS * (1 if self.timers.heartbeat_ms <= 20 else 3)
@@ -182,6 +175,9 @@ class World:
             raise ViolationError(
                 f"{patience_ns / 1e6:.0f} ms after the repair the cluster is not whole: {self.ailing()}"
             )
+        for host in self.hosts.values():
+            host.read()
+        self.invariants.edits.check()
         return self.counts
 
     def _start(self, host: Host) -> Callable[[], None]:
@@ -190,8 +186,13 @@ class World:
     def _edit_now_and_then(self, until_ns: int) -> None:
         if self.now_ns < until_ns:
             host = self.hosts[self.rng.choice(self.names)]
-            host.edit(self.cast.workload.edit(self._events, self.names, self.rng))
+            number = self._events
+            host.edit_as(lambda process: process.application.draft(number, self.names, self.rng), number)
             self.at(self.rng.randint(1, 200) * NS_PER_MS, lambda: self._edit_now_and_then(until_ns))
+
+    def _read_now_and_then(self) -> None:
+        self.hosts[self.rng.choice(self.names)].read()
+        self.at(self.rng.randint(1, 30) * NS_PER_MS, self._read_now_and_then)
 
     # --- liveness
 

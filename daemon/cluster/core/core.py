@@ -384,6 +384,7 @@ class Core:
         stamp_ns = replica.membership.stamp_of(grant.sequence)
         if stamp_ns is not None:
             replica.own_lease.extend(self._lease_end_ns(stamp_ns))
+            replica.freshness.granted(stamp_ns, grant.commit)
 
     def _lease_end_ns(self, stamp_ns: int) -> int:
         """Rule 13: from the own stamp before sending; so late, repeated and queued grants are harmless."""
@@ -585,6 +586,18 @@ class Core:
     def status(self, now_ns: int) -> CoreStatus:
         """What the control socket shows; costs microseconds and changes nothing."""
         return status_of(self.replica, self.elections.role, self._is_quorate(now_ns), len(self.proposals), now_ns)
+
+    def as_of_ns(self, applied: int, now_ns: int) -> int | None:
+        """A state with the first `applied` entries lacks nothing that was acknowledged anywhere before this time.
+
+        On this host's boot clock, never after `now_ns`; None where nobody can say.
+        """
+        known_ns = self.replica.freshness.as_of_ns(applied)
+        if self.leader is not None and applied >= self.replica.commit:
+            leading_ns = self.leader.as_of_ns(now_ns)
+            if leading_ns is not None:
+                return max(leading_ns, known_ns or leading_ns)
+        return known_ns
 
     def _is_quorate(self, now_ns: int) -> bool:
         if self.leader is not None:

@@ -154,7 +154,7 @@ class Leader:
         if not self._is_entitled(peer) or not self.replica.membership.connected(peer, now_ns):
             return
         self.grants.granted(peer, now_ns)
-        grant = Grant(self.term, peer.incarnation, peer.sequence, peer.epoch)
+        grant = Grant(self.term, peer.incarnation, peer.sequence, peer.epoch, self.replica.commit)
         self.replica.send(peer.name, grant)
 
     def _is_entitled(self, peer: Peer) -> bool:
@@ -167,6 +167,12 @@ class Leader:
         lease_end_ns = self.rounds.lease_end_ns
         if lease_end_ns is not None and self.may_grant(now_ns) and self.replica.is_admitted():
             self.replica.own_lease.extend(lease_end_ns)
+
+    def as_of_ns(self, now_ns: int) -> int | None:
+        """Until when nobody else can have committed anything; None before this leader knows what others have."""
+        if self.rounds.lease_end_ns is None or not self.has_committed_in_own_term():
+            return None
+        return min(now_ns, self.rounds.lease_end_ns)
 
     # --- losses and admissions
 

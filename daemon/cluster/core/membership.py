@@ -118,6 +118,11 @@ class Membership:
             votes=votes,
         )
 
+    @property
+    def sequence(self) -> int:
+        """Of the newest own heartbeat; 0 before the first."""
+        return self._sequence
+
     def stamp_of(self, sequence: int) -> int | None:
         """When heartbeat `sequence` of this process was about to be sent; None once no lease can hang on it."""
         return self._sent.get(sequence)

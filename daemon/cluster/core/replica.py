@@ -9,6 +9,7 @@ from daemon.cluster.core.admissions import Admissions
 from daemon.cluster.core.compaction import Compaction, Interval
 from daemon.cluster.core.disk import Disk
 from daemon.cluster.core.effects import Event, Ready, Saved, Send
+from daemon.cluster.core.freshness import Freshness
 from daemon.cluster.core.leases import OwnLease, Promise
 from daemon.cluster.core.log import Base, Log
 from daemon.cluster.core.membership import Membership
@@ -58,6 +59,7 @@ class Replica:
         self.suffrage = Suffrage(name, saved.store_id, self.log, self.disk, self.admissions, self.membership)
         self.promise = Promise(now_ns, timers.promise_ns)
         self.own_lease = OwnLease()
+        self.freshness = Freshness()
         self.enforced_epoch = 0
         """of this node's admission, that its kernel holds (rule 19)"""
         self.leader: str | None = None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def crash(world: World, host: Host) -> str:
     """`kill -9`; the service comes back after a while."""
-    if host.process is not None:
+    if host.process is not None and not host.suspended:
         host.die()
         start_later(world, host)
     return f"crash {host.name}"
@@ -43,6 +43,20 @@ def stop(world: World, host: Host) -> str:
     return f"stop {host.name}"
 
 
+def suspend(world: World, host: Host) -> str:
+    """A virtual machine stands still, its kernel included, and goes on after a while.
+
+    Its CLOCK_BOOTTIME has gone on meanwhile, so that the kernel's first look finds the lease over.  A clock that
+    stands still with the machine is what LEASES.md does not cover.
+    """
+    process = host.process
+    if process is not None and not process.paused:
+        process.paused = host.suspended = True
+        suspended_ms = world.rng.choice((20, 100, 300, 800)) * world.rng.random()
+        world.at(int(suspended_ms * NS_PER_MS), lambda: host.resume(process))
+    return f"suspend {host.name}"
+
+
 def start_later(world: World, host: Host) -> None:
     down_ms = world.rng.choice((1, 5, 20, 60, 150, 400)) * world.rng.random()
     world.at(int(down_ms * NS_PER_MS), lambda: host.start() if host.process is None else None)
@@ -55,5 +69,7 @@ FAULTS = (
     Fault("reboot leader", reboot, at_leader=True),
     Fault("stop", stop, weight=2),
     Fault("stop leader", stop, at_leader=True),
+    Fault("suspend", suspend),
+    Fault("suspend leader", suspend, at_leader=True),
     Fault("power cut", power_cut),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import disks, leadership, links, processes, restarts
+from tests.simulation.faults import clocks, disks, leadership, links, processes, restarts
 from tests.simulation.faults.fault import Fault
 from tests.simulation.network import NS_PER_MS
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.host import Host
     from tests.simulation.world import World
 
-THEMES = (processes, restarts, links, leadership, disks)
+THEMES = (processes, restarts, links, leadership, disks, clocks)
 
 FAULTS: tuple[Fault, ...] = tuple(fault for theme in THEMES for fault in theme.FAULTS)
 _WEIGHTED = tuple(fault for fault in FAULTS for _ in range(fault.weight))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from daemon.cluster.core.snapshot import Snapshot
-from daemon.cluster.records import Admit, LogEntry
+from daemon.cluster.records import Admit, LogEntry, Lost
 from tests.simulation.invariants.violation import ViolationError
 
 
@@ -18,6 +18,8 @@ class Consensus:
         self.committed: list[LogEntry] = []
         self.recorded: set[str] = set()
         """names whose voter is in the committed log"""
+        self.lost: set[str] = set()
+        """names whose newest Admit or Lost in the committed log is a Lost"""
         self.elected_by: dict[tuple[int, str], str] = {}
         """(term, voter) → for whom its vote was counted"""
         self.acknowledged: dict[bytes, int] = {}
@@ -50,6 +52,9 @@ class Consensus:
                 self.committed.append(entry)
                 if isinstance(entry.command, Admit):
                     self.recorded.add(entry.command.node)
+                    self.lost.discard(entry.command.node)
+                elif isinstance(entry.command, Lost):
+                    self.lost.add(entry.command.node)
             elif position > len(self.committed) or self.committed[position] != entry:
                 raise ViolationError(f"{name} applies another entry {entry.index} than others did")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from daemon.cluster.records import LogEntry, Lost
@@ -28,6 +29,13 @@ def no_flow_twice(changed: Host, hosts: Iterable[Host], true_ns: int) -> None:
         for host in hosts:
             if host is not changed and (both := own & host.accepts(slot, true_ns)):
                 raise ViolationError(f"{changed.name} and {host.name} both accept {', '.join(both)} of {slot}")
+
+
+def no_lease_of_a_lost_one(changed: Host, lost: AbstractSet[str], true_ns: int) -> None:
+    """Once a loss is committed no lease of that node runs before it is admitted again."""
+    if changed.name in lost and changed.leased(true_ns):
+        left_ms = changed.lease_left_ns(true_ns) / 1e6
+        raise ViolationError(f"{changed.name} was declared lost, and now has a lease for {left_ms:.3f} ms")
 
 
 def lost_is_silent(entries: Iterable[LogEntry], hosts: dict[str, Host], true_ns: int) -> None:

@@ -7,7 +7,11 @@ from daemon.cluster.core.leader import Leader
 from daemon.cluster.core.membership import Peer
 from tests.simulation.cast import Cast
 from tests.simulation.omissions.omission import Omission
-from tests.simulation.scenes.grants import a_leader_cut_off_with_one_follower, a_loss_that_a_minority_has
+from tests.simulation.scenes.grants import (
+    a_host_that_is_stopped_with_a_grant_in_its_queue,
+    a_leader_cut_off_with_one_follower,
+    a_loss_that_a_minority_has,
+)
 
 
 class GrantsWithoutLeading(Core):
@@ -74,7 +78,11 @@ OMISSIONS = (
         first_seed=50,
     ),
     Omission(
-        "send-anchor", "13", "a lease counts from the arrival of the grant", Cast(LeaseFromGrant), first_seed=150
+        "send-anchor",
+        "13",
+        "a lease counts from the arrival of the grant",
+        Cast(LeaseFromGrant),
+        scene=a_host_that_is_stopped_with_a_grant_in_its_queue,
     ),
     Omission(
         "absolute-deadline",

@@ -11,7 +11,7 @@ def a_leader_with_a_slow_clock(cast: Cast) -> None:
     """Rule 2: the leader's 50 ms last longer than its followers'."""
     rho = int(MILLION * 0.2 / 2.2)
     scene = Scene(cast, nodes=4, ppm={"a1": -rho, "a2": rho, "a3": rho, "a4": rho})
-    for _ in range(10):
+    for _ in range(40):
         scene.part({"a1"})
         scene.go_on(300)
         scene.network.cut = set()

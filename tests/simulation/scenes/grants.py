@@ -42,3 +42,18 @@ def a_leader_cut_off_with_one_follower(cast: Cast) -> None:
     scene = Scene(cast, nodes=5)
     scene.part({"a1", "a4"})
     scene.go_on(600)
+
+
+def a_host_that_is_stopped_with_a_grant_in_its_queue(cast: Cast) -> None:
+    """Rule 13: a3 is stopped until it is lost; then it finds grants that were sent to it before that."""
+    scene = Scene(cast, nodes=4)
+    for _ in range(3):
+        scene.until_heartbeat("a3")
+        process = scene.host("a3").process
+        assert process is not None
+        process.paused = True
+        scene.until(lambda: scene.tail_has_loss("a1", of="a3"))
+        scene.go_on(20)
+        scene.host("a3").resume(process)
+        scene.go_on(40)
+        scene.let_lead("a1")

@@ -57,6 +57,12 @@ class Stage:
         reached = self.world.run_until(self.world.now_ns + within_ms * NS_PER_MS, condition)
         assert reached, f"the scene does not come about\n{self.world.trace.text(40)}"
 
+    def until_heartbeat(self, name: str) -> None:
+        """Until it has just sent the next one, which nobody can have answered."""
+        membership = self.core(name).replica.membership
+        sequence = membership.sequence
+        self.until(lambda: membership.sequence > sequence)
+
     def part(self, side: Iterable[str]) -> None:
         """Nothing passes between `side` and the others."""
         names, side = self.world.names, set(side)

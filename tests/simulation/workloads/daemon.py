@@ -13,7 +13,8 @@ from daemon.model.configuration import AttributeSet, Clone, Configuration, Locat
 from daemon.state.commands import Edit, StateCommand
 from daemon.state.state import State
 from datapath.engine import SlotState
-from tests.simulation.application import Application, KernelWork, Work
+from tests.simulation.application import Application, Draft, KernelWork, Work
+from tests.simulation.invariants.edits import Answer
 from tests.simulation.kernel import Slot
 
 NOT_RUNNING = 7
@@ -29,13 +30,28 @@ class Daemon:
         self._rng = rng
         self._proposed: dict[int, StateCommand] = {}
 
-    def apply(self, entry: LogEntry) -> None:
-        self.state.apply(entry)
+    def apply(self, entry: LogEntry) -> Answer | None:
+        outcome = self.state.apply(entry)
         command = entry.command
         if isinstance(command, Request) and (command.origin, command.incarnation) == (self.name, self.incarnation):
             proposed = self._proposed.pop(command.ticket, None)
             if proposed is not None:
                 self.executor.proposal_ended(proposed)
+        if outcome.accepted:
+            return Answer.ACCEPTED
+        return Answer.CONFLICT if outcome.conflict else None
+
+    def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
+        """Bans for some nodes; mostly upon what is there, sometimes upon whatever will be there."""
+        banned = [name for name in members if rng.random() < 0.25]
+        configuration = shared_address(4, banned[:-1] if len(banned) == len(members) else banned, str(number))
+        epoch, base = rng.choice(((None, None), *[(self.state.configuration_epoch, self.register())] * 3))
+        edit = Edit(epoch, configuration.model_dump_json().encode(), "administrator", f"edit {number}")
+        return Draft(msgspec.msgpack.encode(edit), base)
+
+    def register(self) -> int | None:
+        resources = self.state.configuration.resources
+        return int(resources[0].description or 0) if resources else 0
 
     def freeze(self) -> bytes:
         raise AssertionError("the state cannot be frozen yet")
@@ -92,14 +108,8 @@ class DaemonWorkload:
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
         return Daemon(name, members, incarnation, rng)
 
-    def edit(self, number: int, members: list[str], rng: random.Random) -> bytes:
-        banned = [name for name in members if rng.random() < 0.25]
-        configuration = shared_address(4, banned[:-1] if len(banned) == len(members) else banned)
-        edit = Edit(None, configuration.model_dump_json().encode(), "administrator", f"edit {number}")
-        return msgspec.msgpack.encode(edit)
 
-
-def shared_address(slots: int, banned: list[str]) -> Configuration:
+def shared_address(slots: int, banned: list[str], description: str) -> Configuration:
     parameters = {"ip": "192.168.110.120", "cidr_netmask": "24", "clusterip_hash": "sourceip"}
     address = Primitive(
         id="VIP",
@@ -109,6 +119,11 @@ def shared_address(slots: int, banned: list[str]) -> Configuration:
         instance=(AttributeSet(id="VIP-instance_attributes", values=parameters),),
     )
     meta = {"clone-max": str(slots), "clone-node-max": str(slots), "globally-unique": "true"}
-    clone = Clone(id="VIP-clone", child=address, meta=(AttributeSet(id="VIP-clone-meta_attributes", values=meta),))
+    clone = Clone(
+        id="VIP-clone",
+        description=description,
+        child=address,
+        meta=(AttributeSet(id="VIP-clone-meta_attributes", values=meta),),
+    )
     bans = [Location(id=f"ban-{name}", resource="VIP-clone", node=name, score="-INFINITY") for name in banned]
     return Configuration(resources=(clone,), constraints=tuple(bans))

@@ -11,7 +11,7 @@ import msgspec
 
 from daemon.cluster.records import Admit, LogEntry, Lost
 from datapath.engine import SlotState
-from tests.simulation.application import Application, KernelWork, Work
+from tests.simulation.application import Application, Draft, KernelWork, Work
 from tests.simulation.kernel import Slot
 
 PADDING_BYTES = 9_000
@@ -62,6 +62,12 @@ class Shares:
         self.holders = dict(holders)
         self._changed = True
 
+    def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
+        return Draft(f"edit {number}".encode(), None)
+
+    def register(self) -> int | None:
+        return None
+
     def take(self, local_ns: int) -> Work:
         work = Work(enforced_epoch=self._enforced)
         self._enforced = None
@@ -101,6 +107,3 @@ class SharesWorkload:
 
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
         return Shares(name, incarnation)
-
-    def edit(self, number: int, members: list[str], rng: random.Random) -> bytes:
-        return f"edit {number}".encode()

@@ -41,7 +41,7 @@ def test_a_new_leader_commits_an_entry_of_its_own_and_admits_whom_it_hears() -> 
 def test_a_heartbeat_is_granted_at_once_and_by_name() -> None:
     node = leader()
     node.hear("a3")
-    assert node.take(Grant) == [Grant(1, 1, node._sequences["a3"], node.epochs["a3"])]
+    assert node.take(Grant) == [Grant(1, 1, node._sequences["a3"], node.epochs["a3"], commit=5)]
 
 
 def test_the_same_heartbeat_is_granted_once() -> None:

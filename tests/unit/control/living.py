@@ -181,6 +181,7 @@ class StateBackend:
             serving=(),
             counters=(),
             transport=None,
+            as_of_ns=NOW_NS,
             now_ns=NOW_NS,
         )
 

@@ -67,6 +67,7 @@ def built(backend: StateBackend, status: CoreStatus | None = None, **changes: An
         "serving": (),
         "counters": (),
         "transport": None,
+        "as_of_ns": NOW_NS,
         "now_ns": NOW_NS,
     }
     return statusdoc.build(**{**told, **changes})
@@ -217,3 +218,10 @@ def test_what_counts_as_a_failed_action(
     found = [action for action in built(backend).failed_actions if action.instance == "web"]
     assert bool(found) is failed
     assert all(action.reason == "because" for action in found)
+
+
+@pytest.mark.parametrize(
+    ("as_of_ns", "age_ms"), [(NOW_NS, 0), (NOW_NS - 1, 1), (NOW_NS - 41 * MS, 41), (None, None)]
+)
+def test_the_answer_says_how_old_it_can_be_at_most(as_of_ns: int | None, age_ms: int | None) -> None:
+    assert built(StateBackend(), as_of_ns=as_of_ns).age_ms_max == age_ms
