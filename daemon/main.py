@@ -11,9 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from agents.client import RunnerClient
-from daemon import notify, realtime, settings
-from daemon.addresses import SharedAddresses
+from daemon import notify, places, realtime, settings
 from daemon.backend import NodeBackend
 from daemon.catalogue import Catalogue
 from daemon.cluster.clock import boot_ns, kernel_boot_id
@@ -26,15 +24,13 @@ from daemon.control.server import ControlServer
 from daemon.control.socketfile import SocketFileError
 from daemon.enrolling import Enrolling
 from daemon.executor import Executor
+from daemon.hands import Hands
 from daemon.journal import Journal
 from daemon.keys import KeyFileError
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.state.state import State
-from datapath import select
-from datapath.engine import DatapathError, NeedsHelper
-from datapath.host.events import HostEvents
-from datapath.responder import Responder
+from datapath.engine import DatapathError
 
 log = logging.getLogger("vipcast")
 
@@ -48,12 +44,17 @@ DRAIN_TIMEOUT_MS = 60_000
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="vipcastd", description="Serves shared IP addresses on this host.")
-    parser.add_argument("--config", type=Path, default=settings.DEFAULT_FILE, metavar="FILE")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {settings.DEFAULT_FILE}")
+    parser.add_argument(
+        "--witness", action="store_true", help="vote and keep the log, but serve nothing: needs no root"
+    )
     parser.add_argument("--check", action="store_true", help="read the settings, say what is wrong, and end")
     parser.add_argument("--verbose", action="store_true", help="say more")
     options = parser.parse_args()
+    own = places.of_this_user(os.environ) if options.witness else places.SYSTEM
+    file: Path = options.config or own.settings
     if options.check:
-        return _check(options.config)
+        return _check(file, witness=options.witness)
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO,
         format=LOG_TO_JOURNAL if "JOURNAL_STREAM" in os.environ else LOG_TO_FILE,
@@ -63,7 +64,7 @@ def main() -> int:
         print(f"vipcastd: {why}", file=sys.stderr)
         return EXIT_CONFIG
     try:
-        configured = settings.load(options.config)
+        configured = settings.load(file, witness=options.witness)
         key = configured.key()
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
@@ -78,8 +79,8 @@ def main() -> int:
         return 1
 
 
-def _check(path: Path) -> int:
-    findings = settings.check(path)
+def _check(path: Path, *, witness: bool) -> int:
+    findings = settings.check(path, witness=witness)
     for finding in findings:
         print(finding, file=sys.stderr)
     if any(finding.severity == "error" for finding in findings):
@@ -105,20 +106,9 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     members = configured.cluster.nodes
     name = configured.node.name
     configured.paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
-    runner = RunnerClient(configured.paths.runner_socket)
-    choice = select.choose(configured.datapath.engine, configured.paths.run)
-    engine = choice.engine
-    engine.start()
-
-    addresses: SharedAddresses
-
-    def watch(responder: Responder) -> None:
-        loop.add_reader(responder.fileno(), lambda: addresses.answer(responder, boot_ns()))
-
-    addresses = SharedAddresses(engine, watch, lambda r: loop.remove_reader(r.fileno()))
     node: Node
-    host_events = HostEvents(addresses.concern, lambda event: node.disturbed(event))  # noqa: PLW0108 - it comes later
-    await host_events.start()  # before the core begins to count time: it loads a large library
+    # before the core begins to count time: it loads a large library
+    hands = await Hands.of(configured, lambda event: node.disturbed(event))  # noqa: PLW0108 - it comes later
     core = Core(
         name=name,
         members=members,
@@ -136,15 +126,13 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         state=state,
         executor=Executor(name, store.incarnation, DRAIN_TIMEOUT_MS),
         store=store,
-        addresses=addresses,
-        operations=Operations(runner),
+        addresses=hands.addresses,
+        operations=Operations(hands.runner),
         journal=Journal(hub, lambda: state.index),
     )
     transport = await Transport.open(configured, key, store.incarnation, members, node.received, boot_ns)
-    control = await _open_control(configured, node, transport, Catalogue(runner), hub)
-    if isinstance(engine, NeedsHelper):
-        runner.serve("forwarder", engine.helper_argv())
-    await runner.start()
+    control = await _open_control(configured, node, transport, Catalogue(hands.runner), hub)
+    await hands.start()
     watchdog = loop.create_task(notify.feed_watchdog())
     ended: asyncio.Future[int] = loop.create_future()
     ended_again: asyncio.Future[int] = loop.create_future()
@@ -156,7 +144,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         "%s of cluster %s runs: %s; incarnation %d",
         name,
         configured.cluster.name,
-        choice.reason,
+        hands.reason,
         store.incarnation,
     )
     notify.ready()
@@ -168,10 +156,8 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     finally:
         watchdog.cancel()
         node.stop()
-        await host_events.close()
         await control.stop()
-        await runner.close()
-        engine.close()
+        await hands.close()
         store.close()
     return code
 

@@ -1,0 +1,100 @@
+"""What a node serves with: engine, agents' runner, and an ear for what happens to this host's interfaces.
+
+A witness has none of it (LEASES.md, policies): it votes and keeps the log.  It has an engine that holds nothing and
+takes nothing, so that the rest of the daemon is the same, and it needs no privilege.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agents.client import RunnerClient
+from daemon.addresses import SharedAddresses
+from daemon.cluster.clock import boot_ns
+from daemon.settings import Settings
+from datapath import select
+from datapath.engine import Change, Counter, DatapathError, Engine, NeedsHelper, Wish
+from datapath.host.events import HostEvent, HostEvents
+from datapath.responder import Responder
+
+
+class NoEngine:
+    """The engine of a node that serves nothing."""
+
+    name = "none"
+    place = "lo"
+
+    def start(self) -> None: ...
+
+    def apply(self, wishes: Sequence[Wish]) -> list[Change]:
+        """Raises DatapathError where something is wished for: nobody may give slots to a witness."""
+        if wishes:
+            told = ", ".join(wish.address.resource for wish in wishes)
+            raise DatapathError(f"this node is a witness and serves nothing; somebody gave it {told}")
+        return []
+
+    def renew(self, deadline_ns: int) -> None: ...
+
+    def flows_left(self, resource: str, slot: int) -> int:
+        return 0
+
+    def state(self) -> list[Wish]:
+        return []
+
+    def counters(self) -> list[Counter]:
+        return []
+
+    def repair(self) -> list[Change]:
+        return []
+
+    def remove(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Hands:
+    addresses: SharedAddresses
+    runner: RunnerClient
+    reason: str
+    """why this engine, for the log"""
+    events: HostEvents | None = None
+
+    @classmethod
+    async def of(cls, configured: Settings, disturbed: Callable[[HostEvent], None]) -> Hands:
+        """What the settings ask for.  Raises DatapathError, OSError."""
+        if configured.node.witness:
+            return cls(_addresses(NoEngine()), RunnerClient(configured.paths.runner_socket), "a witness, no engine")
+        choice = select.choose(configured.datapath.engine, configured.paths.run)
+        choice.engine.start()
+        addresses = _addresses(choice.engine)
+        events = HostEvents(addresses.concern, disturbed)
+        await events.start()
+        return cls(addresses, RunnerClient(configured.paths.runner_socket), choice.reason, events)
+
+    async def start(self) -> None:
+        """Let the runner have its work."""
+        if self.events is None:
+            return
+        if isinstance(self.addresses.engine, NeedsHelper):
+            self.runner.serve("forwarder", self.addresses.engine.helper_argv())
+        await self.runner.start()
+
+    async def close(self) -> None:
+        if self.events is not None:
+            await self.events.close()
+        await self.runner.close()
+        self.addresses.engine.close()
+
+
+def _addresses(engine: Engine) -> SharedAddresses:
+    """With responders on the running loop."""
+    loop = asyncio.get_running_loop()
+
+    def watch(responder: Responder) -> None:
+        loop.add_reader(responder.fileno(), lambda: addresses.answer(responder, boot_ns()))
+
+    addresses = SharedAddresses(engine, watch, lambda responder: loop.remove_reader(responder.fileno()))
+    return addresses
