@@ -26,6 +26,8 @@ class Network:
         self.loss = 0.0
         self.repeat = 0.0
         self.late = 0.0
+        self.slowest_ns = 2 * NS_PER_MS
+        """the longest that a datagram takes which is not late"""
         self.cut: set[tuple[str, str]] = set()
         """(from, to) pairs that nothing passes"""
         self.unplugged: set[str] = set()
@@ -50,7 +52,7 @@ class Network:
             return
         self._recorded.append((sender, receiver, message))
         for _ in range(2 if rng.random() < self.repeat else 1):
-            delay_ns = rng.randint(100_000, 2 * NS_PER_MS)
+            delay_ns = rng.randint(100_000, self.slowest_ns)
             if rng.random() < self.late:
                 delay_ns = int(rng.choice((30, 80, 150, 300, 700)) * rng.random() * NS_PER_MS)
             if self.spikes_ns:
