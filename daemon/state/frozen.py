@@ -35,7 +35,7 @@ class ThawError(ValueError):
     """Bytes that no state can be made of; the sentence says why."""
 
 
-NodeRow = tuple[str, bool, int, int, str, bool, bool]
+NodeRow = tuple[str, bool, int, int, str, bool, bool, bool]
 SlotRow = tuple[int, str, int, str, str | None, bool]
 OperationRow = tuple[str, str, str, int, int, str, int, int, int, str, str]
 OriginRow = tuple[str, str, str, str | None, int | None]
@@ -58,6 +58,8 @@ class Frozen(msgspec.Struct, array_like=True, frozen=True):
     now_ms: int
     planned_ms: int
     members: list[str]
+    witnesses: list[str]
+    rostered: bool
     configuration: bytes
     configuration_epoch: int
     nodes: list[NodeRow]
@@ -108,7 +110,9 @@ def decode(data: bytes) -> Frozen:
 
 # ---- tables and their rows
 
-_node_row = attrgetter("name", "admitted", "incarnation", "epoch", "kernel_boot_id", "leaving", "restarting")
+_node_row = attrgetter(
+    "name", "admitted", "incarnation", "epoch", "kernel_boot_id", "leaving", "restarting", "removing"
+)
 _operation_row = attrgetter(
     "node",
     "instance",

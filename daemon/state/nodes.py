@@ -24,3 +24,5 @@ class NodeState:
     """its process is about to end by intention"""
     restarting: bool = False
     """its daemon starts again; what it holds goes on, and it is given nothing new until it is back"""
+    removing: bool = False
+    """it was told to leave the cluster for good; the roster without it ends that"""

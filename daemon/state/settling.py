@@ -98,10 +98,15 @@ def _may_hold(state: State, address: str, name: str) -> bool:
 
     A node where nobody has looked counts as one where it runs, for that node itself, and for all as long as no
     slot is held (then the plain resource may have been what served until now).  Once slots are held, an
-    unprobed newcomer does not keep the others from taking over what is free.
+    unprobed newcomer does not keep the others from taking over what is free.  Nobody looks on a witness, which runs
+    nothing but what it has not given away yet.
     """
     known = state.nodes[name]
+    if name in state.witnesses or known.removing:
+        return False
     if not known.admitted or known.restarting or state.results.standing(name, address) != "stopped":
         return False
-    others = [state.results.standing(n.name, address) for n in state.nodes.values() if n.admitted]
+    candidates = (n.name for n in state.nodes.values() if n.admitted and n.name not in state.witnesses)
+    others = {state.results.standing(other, address) for other in candidates}
+    others |= {state.results.standing(witness, address) for witness in state.witnesses} - {"unknown"}
     return "running" not in others and ("unknown" not in others or bool(state.slots.get(address)))

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import msgspec
 from pydantic import ValidationError
 
-from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart
+from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart, Roster
 from daemon.model.configuration import Configuration
 from daemon.model.findings import error, errors_of
 from daemon.model.validation import validate
@@ -30,6 +30,7 @@ from daemon.state.nodes import NodeState
 from daemon.state.outcome import Outcome
 from daemon.state.reports import take_result, take_slots
 from daemon.state.results import Results
+from daemon.state.roster import forget_ready, lose, remove_node, take_roster
 from daemon.state.settling import planned, settle
 from daemon.state.slots import Slot
 from daemon.state.started import Started
@@ -44,6 +45,7 @@ _decode = msgspec.msgpack.Decoder(commands.StateCommand).decode
 @dataclass(slots=True)
 class State:
     members: Sequence[str]
+    """who may be given something: the founding list, then the newest roster without its witnesses"""
     configuration: Configuration = field(default_factory=Configuration)
     configuration_json: bytes = b"{}"
     """what `configuration` was read from"""
@@ -62,6 +64,10 @@ class State:
     though the configuration may say something else by now"""
     refusals: dict[tuple[str, str], str] = field(default_factory=dict)
     """(address, node) → why it cannot be served there, for as long as the failure counts"""
+    witnesses: frozenset[str] = frozenset()
+    """on the roster, and never given anything"""
+    rostered: bool = False
+    """a roster has been applied: nobody belongs to the cluster but whom it names"""
     tickets: Tickets = field(default_factory=Tickets)
     started: Started = field(default_factory=Started)
     planned_ms: int = 0
@@ -93,12 +99,14 @@ class State:
             case Admit(node, incarnation, kernel_boot_id):
                 return self._admit(node, incarnation, kernel_boot_id)
             case Lost(node):
-                return self._lost(node)
+                return lose(self, node)
             case Restart(node, incarnation, _):
                 if not self.counts(node, incarnation):
                     return Outcome(False, f"{node} is not admitted in that incarnation")
                 self.nodes[node].restarting = True
                 return Outcome(True, f"the daemon of {node} starts again")
+            case Roster():
+                return take_roster(self, entry.command)
             case Request():
                 return self._request(entry.command)
         return Outcome(True)
@@ -107,7 +115,7 @@ class State:
         node = self.nodes.setdefault(name, NodeState(name))
         if not node.admitted or node.incarnation != incarnation:
             self.results.forget_node(name, failures=False)
-            self._forget_ready(name)
+            forget_ready(self, name)
             for slots in self.slots.values():
                 for number, slot in slots.items():
                     if slot.holder == name and slot.opened:
@@ -122,27 +130,6 @@ class State:
         node.restarting = False
         node.epoch = self.index
         return Outcome(True, f"{name} takes part")
-
-    def _lost(self, name: str) -> Outcome:
-        node = self.nodes.setdefault(name, NodeState(name))
-        node.admitted, node.leaving, node.epoch = False, False, self.index
-        node.restarting = False
-        self.results.forget_node(name, failures=True)
-        self._forget_ready(name)
-        freed = 0
-        for address, slots in self.slots.items():
-            left: dict[int, Slot] = {}
-            for number, slot in slots.items():
-                after = slot.lost(name, self.index)
-                if after is not None:
-                    left[number] = after
-                freed += slot.holder == name
-            self.slots[address] = left
-        return Outcome(True, f"{name} is lost" + (f", {freed} slots of it are free" if freed else ""))
-
-    def _forget_ready(self, name: str) -> None:
-        for nodes in self.ready.values():
-            nodes.discard(name)
 
     # ---- requests
 
@@ -173,8 +160,8 @@ class State:
                 return Outcome(True, f"{node} is about to stop")
             case commands.Drain():
                 return Outcome(False, "drain is not implemented yet")
-            case commands.RemoveNode():
-                return Outcome(False, "nodes cannot be removed yet")
+            case commands.RemoveNode(node, author):
+                return remove_node(self, node, author)
         return Outcome(True)
 
     def _family(self, resource: str | None) -> frozenset[str] | None:
@@ -217,17 +204,24 @@ class State:
 
     def slot_driven(self) -> dict[str, SlotDriven]:
         """The shared addresses as the configuration wants them; clone-max is the number of nodes by default."""
-        nodes = {*self.members, *(entry.name for entry in self.configuration.nodes)}
-        return slot_driven(self.configuration, max(1, len(nodes)))
+        return slot_driven(self.configuration, max(1, len(self._candidates())))
+
+    def _candidates(self) -> set[str]:
+        """Who counts as a node: members, and before the first roster whoever the configuration names too."""
+        named = () if self.rostered else (entry.name for entry in self.configuration.nodes)
+        return {*self.members, *named} - self.witnesses
 
     def view(self) -> View:
         """The state as the scheduler sees it."""
-        names = {*self.nodes, *(entry.name for entry in self.configuration.nodes)}
         nodes = {}
-        for name in sorted(names):
+        for name in sorted(self._candidates() | {name for name, node in self.nodes.items() if node.admitted}):
             node = self.nodes.get(name)
+            if name in self.witnesses and not self._is_busy(name):
+                continue
             nodes[name] = NodeView(
-                name, online=node is not None and node.admitted, shutdown=node is not None and node.leaving
+                name,
+                online=node is not None and node.admitted,
+                shutdown=name in self.witnesses or (node is not None and (node.leaving or node.removing)),
             )
         return View(
             configuration=_plannable(self.configuration),
@@ -248,6 +242,24 @@ class State:
             now_ms=self.now_ms,
             defaults=DEFAULTS,
         )
+
+    @property
+    def retired(self) -> frozenset[str]:
+        """Who was told to leave the cluster for good, and has nothing to give away any more."""
+        leaving = [node for node in self.nodes.values() if node.removing]
+        waited_for = {action.node for action in self.plan.actions} if leaving else set()
+        return frozenset(
+            node.name
+            for node in leaving
+            if not node.admitted or not (node.name in waited_for or self._holds(node.name))
+        )
+
+    def _holds(self, name: str) -> bool:
+        return any(name in (s.holder, s.successor) for slots in self.slots.values() for s in slots.values())
+
+    def _is_busy(self, name: str) -> bool:
+        """Whether a node, although it is a witness now, still has what it was given before."""
+        return self._holds(name) or any(key[0] == name for key in self.results.operations)
 
     def definable(self, node: str, instance: str, operation: str) -> Configuration:
         """The configuration that an operation on a node is to be defined by.
@@ -287,7 +299,9 @@ class State:
                 index=self.index,
                 now_ms=self.now_ms,
                 planned_ms=self.planned_ms,
-                members=sorted(self.members),
+                members=list(self.members) if self.rostered else sorted(self.members),
+                witnesses=sorted(self.witnesses),
+                rostered=self.rostered,
                 configuration=self.configuration_json,
                 configuration_epoch=self.configuration_epoch,
                 nodes=frozen.nodes_frozen(self.nodes),
@@ -313,7 +327,9 @@ class State:
         """
         read = frozen.decode(data)
         try:
-            state = cls(read.members or members)
+            state = cls(read.members if read.members or read.rostered else sorted(members))
+            state.witnesses = frozenset(read.witnesses)
+            state.rostered = read.rostered
             state.index = read.index
             state.configuration = Configuration.model_validate_json(read.configuration)
             state.configuration_json = read.configuration

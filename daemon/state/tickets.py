@@ -25,3 +25,8 @@ class Tickets:
         if len(order) > REMEMBERED_MAX:
             tickets.discard(order.popleft())
         return True
+
+    def forget_origin(self, origin: str) -> None:
+        """A node that is no member any more proposes nothing."""
+        for known in [key for key in self.seen if key[0] == origin]:
+            del self.seen[known]

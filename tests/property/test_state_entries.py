@@ -6,10 +6,10 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart
+from daemon.cluster.records import Admit, Command, LogEntry, Lost, Member, Noop, Request, Restart, Roster
 from daemon.definition import define
 from daemon.model.configuration import Configuration, Group
-from daemon.state.commands import Cleanup, Edit, Leave, Refresh, Result, Slots, StateCommand, Tick
+from daemon.state.commands import Cleanup, Edit, Leave, Refresh, RemoveNode, Result, Slots, StateCommand, Tick
 from daemon.state.slots import Phase
 from daemon.state.state import State
 from datapath.engine import SlotState
@@ -58,6 +58,7 @@ state_commands: st.SearchStrategy[StateCommand] = st.one_of(
     st.builds(Cleanup, st.sampled_from([None, "webserver"]), st.none(), st.just("root")),
     st.builds(Refresh, st.none(), st.none(), st.just("root")),
     st.builds(Leave, nodes, incarnations),
+    st.builds(RemoveNode, nodes, st.just("root")),
     st.just(Tick()),
 )
 
@@ -66,6 +67,16 @@ entries: st.SearchStrategy[Command] = st.one_of(
     st.builds(Lost, st.sampled_from(NODES)),
     st.builds(Restart, nodes, incarnations, st.just(1_000)),
     st.just(Noop()),
+    st.builds(
+        Roster,
+        st.lists(
+            st.builds(Member, nodes, st.just(""), st.booleans(), st.sampled_from([False, False, True])),
+            min_size=1,
+            max_size=5,
+            unique_by=lambda member: member.name,
+        ).map(tuple),
+        why=st.just("as it pleases"),
+    ),
     st.tuples(nodes, st.integers(1, 40), state_commands).map(
         lambda made: Request(made[0], 1, made[1], msgspec.msgpack.encode(made[2]))
     ),
@@ -118,6 +129,7 @@ def test_a_thawed_state_goes_on_as_the_one_that_was_frozen(commands: list[Comman
 
 
 def _check(state: State) -> None:
+    assert state.retired <= state.nodes.keys()
     for slots in state.slots.values():
         for number, slot in slots.items():
             assert state.nodes[slot.holder].admitted, "a node that is lost holds nothing"
