@@ -1,4 +1,4 @@
-"""Rows of the table of commands: how a cluster begins and grows."""
+"""Rows of the table of commands: how a cluster begins, grows and shrinks."""
 
 from __future__ import annotations
 
@@ -63,5 +63,18 @@ MEMBERSHIP = (
         "joining:join",
         (1, 1),
         _JOIN,
+    ),
+    row(
+        "cluster leave",
+        "",
+        "Have this host give everything away and leave the cluster; its daemon ends",
+        "leaving:leave",
+    ),
+    row(
+        "node remove",
+        "<node>",
+        "Have a node give everything away and leave the cluster for good",
+        "leaving:remove",
+        (1, 1),
     ),
 )

@@ -25,6 +25,7 @@ from daemon.control.schema import (
     ExplainDocument,
     LogDocument,
     Problem,
+    RemoveNodeRequest,
     StatusDocument,
     TokenDocument,
     TokenRequest,
@@ -84,6 +85,10 @@ class ControlClient:
 
     def refresh(self, request: CleanupRequest) -> Accepted:
         return _decode(Accepted, self._exchange("POST", "/v1/refresh", msgspec.json.encode(request)))
+
+    def remove_node(self, request: RemoveNodeRequest) -> Accepted:
+        """Raises RefusalError: 422 for an unknown node or the last one, 503 without quorum."""
+        return _decode(Accepted, self._exchange("POST", "/v1/remove-node", msgspec.json.encode(request)))
 
     def who(
         self,

@@ -35,13 +35,14 @@ from daemon.control.schema import (
     CleanupRequest,
     EditRequest,
     LogDocument,
+    RemoveNodeRequest,
     ResourceStatus,
     TokenRequest,
 )
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Finding, error, errors_of
 from daemon.model.validation import validate
-from daemon.state.commands import Cleanup, Edit, Refresh, StateCommand
+from daemon.state.commands import Cleanup, Edit, Refresh, RemoveNode, StateCommand
 
 PROPOSAL_TIMEOUT_MS = 10_000
 """an election takes well under a second: who has no outcome by then has no quorum"""
@@ -189,6 +190,16 @@ async def post_refresh(backend: Backend, asked: Asked) -> object:
     return await _propose(backend, Refresh(request.resource, request.node, asked.author(request.author)))
 
 
+async def post_remove_node(backend: Backend, asked: Asked) -> object:
+    """An unknown node needs no entry in the log; the last one is refused by the state, which alone is sure."""
+    asked.refuse_unknown_words()
+    request = asked.decoded(RemoveNodeRequest)
+    names = [node.name for node in backend.status().nodes]
+    if request.node not in names:
+        raise ApiError(422, "refused", _no_node(request.node, names))
+    return await _propose(backend, RemoveNode(request.node, asked.author(request.author)))
+
+
 async def get_who(backend: Backend, asked: Asked) -> object:
     asked.refuse_unknown_words()
     text = asked.text("client") or ""
@@ -279,6 +290,7 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("POST", "/v1/configuration"): post_configuration,
     ("POST", "/v1/cleanup"): post_cleanup,
     ("POST", "/v1/refresh"): post_refresh,
+    ("POST", "/v1/remove-node"): post_remove_node,
     ("GET", "/v1/who"): get_who,
     ("GET", "/v1/log"): get_log,
     ("GET", "/v1/explain"): get_explain,

@@ -15,6 +15,7 @@ from daemon.control.schema import (
     Event,
     ExplainDocument,
     LogDocument,
+    RemoveNodeRequest,
     StatusDocument,
     TokenDocument,
     TokenRequest,
@@ -88,6 +89,15 @@ ROUTES: tuple[Route, ...] = (
         Right.WRITE,
         Accepted,
         body=CleanupRequest,
+        problems=(413, 422, 503, 504),
+    ),
+    Route(
+        "POST",
+        "/v1/remove-node",
+        "Have a node give everything away and leave the cluster for good",
+        Right.WRITE,
+        Accepted,
+        body=RemoveNodeRequest,
         problems=(413, 422, 503, 504),
     ),
     Route(

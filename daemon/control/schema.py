@@ -43,6 +43,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """milliseconds since its newest heartbeat reached the answering node; None: never, or it is that node"""
     lease_left_ms: int | None = None
     """milliseconds that its lease still runs; only the node itself knows it"""
+    removing: bool = False
+    """it was told to leave the cluster for good, and gives away what it has"""
 
 
 class InstanceStatus(msgspec.Struct, frozen=True):
@@ -218,6 +220,14 @@ class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """who asks; for anybody but root the server adds the uid that the kernel vouches for"""
     comment: str = ""
     """the command as it was typed"""
+
+
+class RemoveNodeRequest(msgspec.Struct, frozen=True):
+    """POST /v1/remove-node."""
+
+    node: str
+    author: str = ""
+    """who asks, for the log; root may name somebody else"""
 
 
 class CleanupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

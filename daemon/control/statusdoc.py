@@ -71,7 +71,7 @@ def build(
         commit_index=core.commit,
         applied_index=state.index,
         epoch=state.configuration_epoch,
-        nodes=tuple(_nodes(cluster, core, now_ns)),
+        nodes=tuple(_nodes(cluster, core, state, now_ns)),
         resources=resourcetree.resources(cluster, running.values(), _complete(state, slots)),
         addresses=tuple(_addresses(state, slots, serving)),
         failed_actions=(*failed_actions(view), *_refused_addresses(state)),
@@ -131,7 +131,7 @@ def _failed(result: OperationView) -> bool:
 # ---- nodes
 
 
-def _nodes(cluster: Cluster, core: CoreStatus, now_ns: int) -> Iterator[NodeStatus]:
+def _nodes(cluster: Cluster, core: CoreStatus, state: State, now_ns: int) -> Iterator[NodeStatus]:
     """Members in the order of their ranks, then nodes that only the configuration names."""
     peers = {peer.name: peer for peer in core.peers}
     for name in (*peers, *(name for name in cluster.hosts if name not in peers)):
@@ -148,6 +148,7 @@ def _nodes(cluster: Cluster, core: CoreStatus, now_ns: int) -> Iterator[NodeStat
             incarnation=peer.admitted_incarnation if peer is not None else None,
             last_heard_ms=_heard_ms(name, peer, core, now_ns),
             lease_left_ms=_lease_left_ms(core, now_ns) if name == core.name else None,
+            removing=name in state.nodes and state.nodes[name].removing,
         )
 
 

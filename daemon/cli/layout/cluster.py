@@ -180,7 +180,8 @@ def _daemon(document: StatusDocument, paint: Paint) -> Iterator[str]:
 def _special(node: NodeStatus) -> str | None:
     if node.pending:
         return "pending"
-    words = [name for name, on in (("standby", node.standby), ("maintenance", node.maintenance)) if on]
+    standing = (("standby", node.standby), ("maintenance", node.maintenance), ("leaving for good", node.removing))
+    words = [name for name, on in standing if on]
     if not words:
         return None
     return ", ".join(words) if node.online else f"OFFLINE ({', '.join(words)})"

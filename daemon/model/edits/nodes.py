@@ -121,3 +121,9 @@ def _known(configuration: Configuration, nodes: Sequence[str]) -> list[str]:
 def _with_node(configuration: Configuration, name: str, change: NodeChange) -> Configuration:
     nodes = (node.model_copy(update=change(node)) if node.name == name else node for node in configuration.nodes)
     return configuration.model_copy(update={"nodes": tuple(nodes)})
+
+
+def forget(configuration: Configuration, *, nodes: Sequence[str]) -> Configuration:
+    """What `crm_node --remove` takes out of the configuration: the nodes' entries.  Constraints stay."""
+    entries = tuple(entry for entry in configuration.nodes if entry.name not in nodes)
+    return settled(configuration, configuration.model_copy(update={"nodes": entries}))

@@ -20,7 +20,7 @@ import msgspec
 
 from daemon.cluster.clock import boot_ns
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
-from daemon.cluster.records import Admit, LogEntry, Lost, Request
+from daemon.cluster.records import Admit, LogEntry, Lost, Member, Request, Roster
 from daemon.cluster.timers import Timers
 from daemon.control import statusdoc
 from daemon.control.access import Access
@@ -69,6 +69,8 @@ class StateBackend:
     entries: list[LogEntry] = field(default_factory=list)
     quorate: bool = True
     agents: dict[str, AgentAnswer] = field(default_factory=lambda: dict(AGENTS))
+    leader_removes: bool = True
+    """nodes that are told to leave go off the roster at once"""
     failing: Exception | None = None
     """raised by `status`: a fault of the daemon"""
 
@@ -79,7 +81,7 @@ class StateBackend:
         for member in self.members:
             self.append(Admit(member, 1, f"boot-{member}"))
 
-    def append(self, command: Admit | Lost | Request) -> Applied:
+    def append(self, command: Admit | Lost | Request | Roster) -> Applied:
         entry = LogEntry(len(self.entries) + 1, 1, STAMP_MS + len(self.entries), command)
         self.entries.append(entry)
         outcome = self.state.apply(entry)
@@ -88,6 +90,14 @@ class StateBackend:
 
     def request(self, command: StateCommand) -> Applied:
         return self.append(Request(self.members[0], 1, len(self.entries) + 1, msgspec.msgpack.encode(command)))
+
+    def take_off(self) -> None:
+        """What a leader does about nodes that have given everything away."""
+        for name in sorted(self.state.retired):
+            self.append(Lost(name))
+            self.members = tuple(member for member in self.members if member != name)
+            roster = tuple(Member(member, "", votes=True) for member in self.members)
+            self.append(Roster(roster, why=f"{name} was removed"))
 
     def play(self) -> None:
         """Let every planned action succeed and every kernel obey, until nothing is left to do."""
@@ -196,6 +206,8 @@ class StateBackend:
         outcome = self.request(command)
         if outcome.accepted:
             self.play()
+            if self.leader_removes:
+                self.take_off()
             return Committed(len(self.entries), self.state.configuration_epoch)
         if outcome.conflict:
             return Conflict(self.state.configuration_epoch)
@@ -228,10 +240,15 @@ class Living:
     backend: StateBackend
     path: Path
     loop: asyncio.AbstractEventLoop
+    server: ControlServer
 
     @property
     def client(self) -> ControlClient:
         return ControlClient(str(self.path), timeout_s=10)
+
+    def stop(self) -> None:
+        """The daemon ends."""
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(10)
 
     def on_loop(self, work: Callable[[], Any]) -> Any:
         """Run something where the daemon runs."""
@@ -259,7 +276,7 @@ def living(backend: StateBackend | None = None, access: Access | None = None) ->
         server = ControlServer(backend, backend.hub, path, access or everybody())
         try:
             asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
-            yield Living(backend, path, loop)
+            yield Living(backend, path, loop, server)
         finally:
             asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
             loop.call_soon_threadsafe(loop.stop)
