@@ -129,15 +129,27 @@ class SharedAddresses:
 
     def renew(self, deadline_ns: int) -> None:
         """The host's lease: one write to the kernel, and the responders'."""
+        try:
+            self.replace_deadline(deadline_ns)
+        except DatapathError as error:
+            log.error("the lease could not be renewed, so this host falls silent: %s", error)
+
+    def kernel_until_ns(self) -> int:
+        """Until when the kernel accepts what it holds, as a former process may have left it; 0: nothing, or unknown."""
+        try:
+            return self.engine.deadline_ns()
+        except DatapathError as error:
+            log.error("%s", error)
+            return 0
+
+    def replace_deadline(self, deadline_ns: int) -> None:
+        """Put this process's own deadline into the kernel.  Raises DatapathError: then the former one stands."""
         self._deadline_ns = deadline_ns
         if not self.serving:
             return
         for responder in self._responders.values():
             responder.renew(deadline_ns)
-        try:
-            self.engine.renew(deadline_ns)
-        except DatapathError as error:
-            log.error("the lease could not be renewed, so this host falls silent: %s", error)
+        self.engine.renew(deadline_ns)
 
     def concern(self) -> Concern:
         """What others may not change without our looking at it."""

@@ -12,6 +12,7 @@ from daemon.cluster.core.effects import (
     DeclaredLost,
     DiskRefused,
     FollowsLeader,
+    HeldDown,
     LostLeadership,
     PeerHeard,
     PeerSilent,
@@ -23,7 +24,7 @@ from daemon.cluster.core.effects import (
 from daemon.cluster.core.effects import Event as CoreEvent
 from daemon.cluster.records import LogEntry
 from daemon.control.events import EventHub
-from daemon.control.narrate import narrate
+from daemon.control.narrate import held_down, narrate
 from daemon.control.schema import Event
 from daemon.state.outcome import Outcome
 from datapath.engine import Change
@@ -61,8 +62,8 @@ class Journal:
                 self._tell("membership", f"this node is admitted (entry {epoch})", epoch=epoch)
             case DeclaredLost(epoch=epoch):
                 self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
-            case StoreLost() | WaitsForFounders():
-                self._who_votes(event)
+            case StoreLost() | WaitsForFounders() | HeldDown():
+                self._who_takes_part(event)
             case DiskRefused(reason=reason, retry_ns=retry_ns):
                 self._disk_refused(reason, retry_ns)
             case WasLate(late_ns=late_ns):
@@ -71,8 +72,11 @@ class Journal:
             case Refused(what=what, sender=sender, reason=reason):
                 log.debug("%s from %s is not taken: %s", what, sender, reason)
 
-    def _who_votes(self, event: StoreLost | WaitsForFounders) -> None:
-        if isinstance(event, StoreLost):
+    def _who_takes_part(self, event: StoreLost | WaitsForFounders | HeldDown) -> None:
+        if isinstance(event, HeldDown):
+            text = held_down(event.node, event.for_ms, event.times, event.within_ms)
+            self._tell("membership", text, node=event.node)
+        elif isinstance(event, StoreLost):
             text = (
                 f"{event.node} is a learner: its store was lost; it does not vote. It serves like every other node,"
                 " but the cluster has a vote less until the lost store is put back: this version cannot remove"

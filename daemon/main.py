@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import random
-import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from daemon.control.access import Access
 from daemon.control.events import EventHub
 from daemon.control.server import ControlServer
 from daemon.control.socketfile import SocketFileError
+from daemon.ending import Cause, Ending
 from daemon.enrolling import Enrolling
 from daemon.executor import Executor
 from daemon.hands import Hands
@@ -134,9 +134,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     control = await _open_control(configured, node, transport, Catalogue(hands.runner), hub)
     await hands.start()
     watchdog = loop.create_task(notify.feed_watchdog())
-    ended: asyncio.Future[int] = loop.create_future()
-    ended_again: asyncio.Future[int] = loop.create_future()
-    _end_when_told(loop, ended, ended_again)
+    ending = Ending(configured.timers.restart_ms)
     _be_on_time(configured.realtime.scheduling)
     realtime.quiet_collector()
     node.start(transport)
@@ -149,17 +147,16 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     )
     notify.ready()
     try:
-        code: int = await ended
+        cause = await ending.cause
         notify.stopping()
-        if code == 0:
-            await _leave(node, ended_again)
+        await ending.prepare(node, cause)
     finally:
         watchdog.cancel()
         node.stop()
         await control.stop()
         await hands.close()
         store.close()
-    return code
+    return 1 if cause is Cause.FAULT else 0
 
 
 async def _open_control(
@@ -172,36 +169,6 @@ async def _open_control(
     control = ControlServer(backend, hub, configured.paths.control_socket, Access.of_this_host())
     await control.start()
     return control
-
-
-async def _leave(node: Node, hurry: asyncio.Future[int]) -> None:
-    """Give everything away first, unless a second signal says that there is no time for it."""
-    leaving = asyncio.get_running_loop().create_task(node.leave())
-    await asyncio.wait((leaving, hurry), return_when=asyncio.FIRST_COMPLETED)
-    if not leaving.done():
-        log.warning("a second signal: it ends now, and what it held is taken over when its lease has ended")
-    leaving.cancel()
-
-
-def _broken(ended: asyncio.Future[int], context: dict[str, object]) -> None:
-    """A bug: end at once, and let the lease silence what the kernel still holds.  A restart begins clean."""
-    error = context.get("exception")
-    log.critical(
-        "internal error: %s", context.get("message"), exc_info=error if isinstance(error, Exception) else None
-    )
-    _end(ended, 1)
-
-
-def _end_when_told(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[int], again: asyncio.Future[int]) -> None:
-    """By a signal, by a second one, or by a bug."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: _end(again if ended.done() else ended, 0))
-    loop.set_exception_handler(lambda _, context: _broken(ended, context))
-
-
-def _end(ended: asyncio.Future[int], code: int) -> None:
-    if not ended.done():
-        ended.set_result(code)
 
 
 if __name__ == "__main__":

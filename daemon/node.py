@@ -21,7 +21,7 @@ import msgspec
 
 from daemon.addresses import SharedAddresses
 from daemon.cluster.core.core import Core
-from daemon.cluster.core.effects import Ready
+from daemon.cluster.core.effects import Ready, RestartGranted
 from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.messages import Message
 from daemon.cluster.records import Admit, LogEntry, Request
@@ -51,6 +51,8 @@ PROPOSAL_GIVEN_UP_S = 30.0
 LEAVE_NS = 75_000_000_000
 """for what is given away before a stop; TimeoutStopSec= of the unit leaves room beyond it"""
 LEAVE_LOOK_S = 0.02
+RESTART_ASKED_S = 3.0
+"""an election and a commit on slow disks fit in"""
 
 
 def boot_ns() -> int:
@@ -99,6 +101,9 @@ class Node:
         self._refusals: dict[str, str] = {}
         """address → why it is not served here, as it was last told"""
         self._pumping = False
+        self._deadline_is_ours = False
+        """the kernel's deadline is this process's, and no former one's"""
+        self._restart_granted: asyncio.Future[None] = self._loop.create_future()
         self.stopping = False
 
     def start(self, transport: Transport) -> None:
@@ -166,13 +171,14 @@ class Node:
         self._pumping = True
         try:
             for _ in range(ROUNDS_MAX):
-                if not (self._carry_out(self.core.ready()) | self._execute()):
+                if not (self._carry_out(self.core.ready()) | self._execute()) or self.stopping:
                     break
             else:
                 log.critical("the pump did not come to rest in %d rounds", ROUNDS_MAX)
         finally:
             self._pumping = False
-        self._arm()
+        if not self.stopping:
+            self._arm()
 
     def _carry_out(self, ready: Ready) -> bool:
         """The core's effects.  The kernel's deadline first: it is what time is short for."""
@@ -186,6 +192,9 @@ class Node:
             self.store.submit(ready.persist, self._stored)
         for event in ready.events:
             self.journal.event(event)
+            if isinstance(event, RestartGranted):
+                self._end_under(event.until_ns)
+                return False
         self._backlog.extend(ready.committed)
         return self._apply_some() or bool(ready.sends or ready.persist)
 
@@ -220,7 +229,7 @@ class Node:
 
     def _execute(self) -> bool:
         """The executor's effects; none while the state is on its way."""
-        if self._backlog:
+        if self._backlog or self.stopping:
             return False
         now_ns = boot_ns()
         if now_ns >= self._repair_due_ns:
@@ -271,8 +280,13 @@ class Node:
             self.journal.repaired(change)
 
     def _tell_kernel(self, wanted: Wanted, now_ns: int) -> None:
+        inherited_ns = 0 if self._deadline_is_ours else self.addresses.kernel_until_ns()
         try:
             applied, failures, changes = self.addresses.hold(self.state.in_force, wanted)
+            if not self._deadline_is_ours:
+                # before anybody is told that this kernel holds the admission: the former process's may be a long one
+                self.addresses.replace_deadline(self.core.inherited_deadline_ns(inherited_ns, boot_ns()))
+                self._deadline_is_ours = True
         except DatapathError as error:
             log.error("%s", error)
             self.executor.kernel_refused(now_ns)
@@ -302,6 +316,39 @@ class Node:
         delay_s = max(0, due_ns - boot_ns()) / 1e9
         self._timer = self._loop.call_later(delay_s, self._tick)
 
+    async def restart(self, duration_ms: int) -> bool:
+        """Have the kernel go on under a restart lease (`daemon.cluster.core.restarts`); True when it does.
+
+        Then nothing more happens here: no message is sent, no lease renewed, and the process is to end.  False where
+        the log did not take it in time; then what this node holds ends with its lease, as in a crash.
+        """
+        now_ns = boot_ns()
+        if not self.executor.admitted(self.state):
+            return False
+        self._hand_over(now_ns)
+        self.core.restart(duration_ms, now_ns)
+        self.pump()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RESTART_ASKED_S):
+                await self._restart_granted
+                return True
+        return False
+
+    def _end_under(self, until_ns: int) -> None:
+        """The kernel's last deadline from this process: one that is renewed afterwards would be shorter."""
+        self.stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.transport is not None:
+            self.transport.close()
+        self.addresses.renew(until_ns)
+        self._restart_granted.set_result(None)
+
+    def _hand_over(self, now_ns: int) -> None:
+        """Let the first that has the whole log lead; whoever lacks entries, or is this node, says no."""
+        peers = [peer.name for peer in self.core.status(now_ns).peers if peer.live and peer.admitted]
+        any(self.core.transfer(name, now_ns) for name in peers)
+
     async def leave(self) -> None:
         """Give everything away and stop it here, `LEAVE_S` at most; then hand over the leadership if it is ours."""
         end_ns = boot_ns() + LEAVE_NS
@@ -315,14 +362,13 @@ class Node:
                 log.warning("not everything could be given away in time; what is left ends with this process")
                 break
             await asyncio.sleep(LEAVE_LOOK_S)
-        now_ns = boot_ns()
-        peers = [peer.name for peer in self.core.status(now_ns).peers if peer.live and peer.admitted]
-        # The first that has the whole log takes it; whoever lacks entries, or is this node, says no.
-        any(self.core.transfer(name, now_ns) for name in peers)
+        self._hand_over(boot_ns())
         self.pump()
 
     def stop(self) -> None:
-        """Fall silent at once and let go: what the others need is in the log."""
+        """Fall silent at once and let go: what the others need is in the log.  After `restart` the kernel goes on."""
+        if self._restart_granted.done():
+            return
         self.stopping = True
         if self._timer is not None:
             self._timer.cancel()

@@ -76,6 +76,10 @@ class TimerTable(_Table):
     leadership_lease_ms: int | None = None
     lease_ms: int | None = None
     drift: float | None = Field(default=None, strict=False)
+    restart_ms: int | None = None
+    """how long the kernel may go on serving while vipcastd starts again"""
+    hold_down_ms: int | None = None
+    """a node that is lost again and again waits for longer each time, this long at most; 0: never"""
 
 
 class Datapath(_Table):

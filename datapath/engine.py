@@ -129,6 +129,12 @@ class Engine(Protocol):
         Its cost does not grow with addresses or slots.  Deadlines may also move back (0 closes at once).
         """
 
+    def deadline_ns(self) -> int:
+        """The lease as the kernel holds it now, read back: a former process may have left it; 0: none.
+
+        Never later than what the kernel goes by.
+        """
+
     def flows_left(self, resource: str, slot: int) -> int:
         """How many local sockets still belong to this slot: a draining slot may close at 0."""
 

@@ -29,6 +29,14 @@ def narrate(entry: LogEntry) -> LogLine:
     return LogLine(entry.index, entry.term, entry.stamp_ms, kind, node, text)
 
 
+def held_down(node: str, for_ms: int, times: int, within_ms: int) -> str:
+    """Why a node that is heard does not take part yet."""
+    return (
+        f"{node} is held down for {max(1, round(for_ms / 1000))} s:"
+        f" lost {times} times in {max(1, round(within_ms / 1000))} s"
+    )
+
+
 def _tell(entry: LogEntry) -> tuple[str, str | None, str]:
     match entry.command:
         case Noop():

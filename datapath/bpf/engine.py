@@ -164,6 +164,9 @@ class BpfEngine:
         if self._program is not None:
             self._program.tables.deadline_ns = self._deadline_ns
 
+    def deadline_ns(self) -> int:
+        return self._program.tables.deadline_ns if self._program is not None else 0
+
     # what is there
 
     def flows_left(self, resource: str, slot: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -11,7 +12,7 @@ from datapath.engine import Address, Change, Counter, DatapathError, Wish
 from datapath.host.setup import Host
 from datapath.netlink import KernelError, Message, Socket
 from datapath.nft import ruleset
-from datapath.nft.lease import Term, renewal, term_until
+from datapath.nft.lease import Term, deadline_of, renewal, term_until
 from datapath.nft.moves import Movement, is_moving, local_flows, movement, stale_flows
 from datapath.nft.names import Names
 from datapath.nft.protocol import NETLINK_NETFILTER, Family, batch
@@ -227,6 +228,10 @@ class NftEngine:
     def renew(self, deadline_ns: int) -> None:
         self._transact(renewal(term_until(deadline_ns)))
         self._deadline_ns = deadline_ns
+
+    def deadline_ns(self) -> int:
+        began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return deadline_of(self._reader.lease(), began_ns)
 
     # what is there
 

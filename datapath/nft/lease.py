@@ -54,6 +54,19 @@ def term_until(deadline_ns: int) -> Term:
     return Term(wall + left, -(-left // _NS_PER_MS))
 
 
+def deadline_of(term: Term, read_from_ns: int) -> int:
+    """A term that was read back, as a deadline on CLOCK_BOOTTIME, never later than it; 0: it is over.
+
+    `read_from_ns`: CLOCK_BOOTTIME before the reading began.
+    """
+    if term.timeout_ms <= 0:
+        return 0
+    boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    by_wall = boot + term.wall_ns - time.clock_gettime_ns(time.CLOCK_REALTIME)
+    end = min(by_wall, read_from_ns + term.timeout_ms * _NS_PER_MS)
+    return end if end > boot else 0
+
+
 def renewal(term: Term) -> list[Message]:
     """Messages that make this the host's lease, or end it where the term is over."""
     empty = flush_set(Family.NETDEV, LEASE)

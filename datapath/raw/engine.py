@@ -110,6 +110,9 @@ class RawEngine:
         if self._shared is not None:
             self._shared.words[DEADLINE_AT] = max(0, deadline_ns)
 
+    def deadline_ns(self) -> int:
+        return self._shared.words[DEADLINE_AT] if self._shared is not None else 0
+
     def flows_left(self, resource: str, slot: int) -> int:
         for row in self._table().rows:
             if row.resource == resource:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from tests.lab.capture import Capture
@@ -48,7 +48,7 @@ port = {port}
 
 [timers]
 profile = "{profile}"
-
+{timers}
 [datapath]
 engine = "{engine}"
 """
@@ -67,6 +67,7 @@ class Lab:
         engine: str | Mapping[str, str] = "auto",
         profile: str = "default",
         cluster: str = "demo",
+        timers: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         if not 1 <= hosts <= 100:
             raise ValueError(f"a laboratory of {hosts} hosts: between 1 and 100")
@@ -74,6 +75,7 @@ class Lab:
         self.engines = {name: engine if isinstance(engine, str) else engine[name] for name in self.names}
         self.profile = profile
         self.cluster = cluster
+        self.timers = timers
         self.authkey = secrets.token_bytes(32)
         self.hosts: dict[str, Host] = {}
         self.daemons: dict[str, dict[str, HostProcess]] = {}
@@ -205,6 +207,7 @@ class Lab:
                 group=GROUP,
                 port=PORT,
                 profile=self.profile,
+                timers="".join(f"{name} = {value}\n" for name, value in self.timers.items()),
                 engine=self.engines[name],
             ),
         )

@@ -1,0 +1,85 @@
+"""`systemctl restart` as the daemon sees it: SIGUSR1 and a new process keep every slot, and every connection."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.lab import Lab, Stream, Traffic, wait_until
+from tests.lab.answers import answered_twice, last_accepted_ns
+from tests.lab.lasting import LastingConnections
+from tests.lab.service import ADDRESS, await_status, serve_web, served, share_address, shared
+
+pytestmark = pytest.mark.root
+
+INTERVAL_MS = 10
+LASTING_A_SLOT = 3
+RESTART_NS = 1_500_000_000
+"""a restart lease that runs out soon"""
+
+
+def restart(lab: Lab, name: str) -> float:
+    """What systemd does; how long no daemon was there, in seconds."""
+    assert lab.daemons[name]["vipcastd"].end(signal.SIGUSR1, timeout_s=20) == 0
+    began = time.monotonic()
+    with lab[name].log("vipcastd").open("ab") as log:
+        lab.daemons[name]["vipcastd"] = lab[name].popen("vipcastd", stdout=log, stderr=log)
+    await_status(lab, lambda status: name in status.online and served(status), f"{name} back", on=name)
+    return time.monotonic() - began
+
+
+def test_a_restart_keeps_every_slot_and_connection_and_answers_new_ones_all_the_while(serving: Lab) -> None:
+    leader = await_status(serving, lambda status: status.leader is not None, "a leader").leader
+    assert leader is not None
+    follower = max(set(serving.names) - {leader})
+    before = shared(serving)
+    slots = before.clients_by_slot(100)
+    lasting = [client for clients in slots.values() for client in clients[-LASTING_A_SLOT:]]
+    with (
+        serving.capture(f"tcp port 80 and host {ADDRESS}") as capture,
+        Traffic(serving.gw, ADDRESS) as traffic,
+    ):
+        connections = LastingConnections(serving.gw, ADDRESS, lasting)
+        traffic.start(*(Stream(str(slot), clients[:-3], INTERVAL_MS) for slot, clients in slots.items()))
+        wait_until(lambda: len(traffic.attempts) > 100, 20, "traffic")
+        away_s = [restart(serving, name) for name in (follower, leader)]
+        attempts = traffic.halt()
+        lasted = connections.end()
+        capture.poll()
+        segments = capture.segments()
+
+    longest_ms = max(connection.longest_ms for connection in lasted)
+    print(f"{serving.engines[leader]}: daemons away {away_s} s, longest wait {longest_ms:.1f} ms", flush=True)
+    assert [connection for connection in lasted if connection.error or connection.answers < 10] == []
+    assert [attempt for attempt in attempts if not attempt.ok] == []
+    assert answered_twice(segments, ADDRESS) == {}
+    assert shared(serving, on=follower).holders == before.holders
+    log = serving[follower].vipcast("cluster log").check().stdout
+    assert f"the daemon of {follower} starts again" in log
+    assert " is lost" not in log
+
+
+def test_a_daemon_that_does_not_come_back_is_silenced_by_its_kernel_and_others_take_over() -> None:
+    """Its restart lease is 1.5 s here; that each engine ends with its deadline is in the engines' contract."""
+    with Lab(hosts=4, engine="nft", timers={"restart_ms": RESTART_NS // 1_000_000}) as lab:
+        lab.start_daemons()
+        lab.await_cluster()
+        share_address(lab)
+        serve_web(lab)
+        victim = max(lab.names)
+        with lab.capture(f"tcp port 80 and host {ADDRESS}") as capture, Traffic(lab.gw, ADDRESS) as traffic:
+            slots = shared(lab).clients_by_slot(100)
+            traffic.start(*(Stream(str(slot), clients, INTERVAL_MS) for slot, clients in slots.items()))
+            wait_until(lambda: len(traffic.attempts) > 100, 20, "traffic")
+            assert lab.daemons[victim]["vipcastd"].end(signal.SIGUSR1, timeout_s=20) == 0
+            ended_ns = time.time_ns()
+            await_status(lab, lambda status: victim not in status.online and served(status), "a takeover", on="a1")
+            traffic.halt()
+            capture.poll()
+            segments = capture.segments()
+        newest_ns = last_accepted_ns(segments, ADDRESS, victim, time.time_ns())
+        assert newest_ns is not None
+        assert ended_ns < newest_ns < ended_ns + RESTART_NS
+        assert answered_twice(segments, ADDRESS) == {}
