@@ -74,7 +74,7 @@ class Journal:
 
     def _who_takes_part(self, event: StoreLost | WaitsForFounders | HeldDown) -> None:
         if isinstance(event, HeldDown):
-            text = held_down(event.node, event.for_ms, event.times, event.within_ms)
+            text = f"{event.node} is {held_down(event.for_ms, event.times, event.within_ms)}"
             self._tell("membership", text, node=event.node)
         elif isinstance(event, StoreLost):
             text = (

@@ -30,6 +30,7 @@ from daemon.cluster.transport import Transport
 from daemon.executor import Executor, Finish, RunOperation
 from daemon.executor.slots import Wanted
 from daemon.journal import Journal
+from daemon.lateness import Lateness
 from daemon.operations import Operations
 from daemon.state.commands import Leave, StateCommand, Tick
 from daemon.state.outcome import Outcome
@@ -87,7 +88,7 @@ class Node:
         self.operations = operations
         self.journal = journal
         self.transport: Transport | None = None
-        self.lateness_ns_max = 0
+        self.lateness = Lateness()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ns = 0
@@ -119,8 +120,7 @@ class Node:
 
     def _tick(self) -> None:
         now_ns = boot_ns()
-        late_ns = max(0, now_ns - self._timer_due_ns)
-        self.lateness_ns_max = max(self.lateness_ns_max, late_ns)
+        self.lateness.note(now_ns - self._timer_due_ns, now_ns)
         self._timer = None
         self.core.wall_ms = time.time_ns() // 1_000_000
         self.core.tick(now_ns)

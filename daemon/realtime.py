@@ -10,6 +10,7 @@ import ctypes
 import gc
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 MCL_CURRENT = 1
 MCL_FUTURE = 2
@@ -34,6 +35,32 @@ def lock_memory() -> str | None:
     if libc.mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
         return f"memory cannot be locked ({os.strerror(ctypes.get_errno())})"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Punctuality:
+    """How this process is scheduled, as far as it could be had."""
+
+    scheduling: str = ""
+    """SCHED_RR, SCHED_OTHER; empty: nobody has looked"""
+    troubles: tuple[str, ...] = ()
+
+
+def be_on_time() -> Punctuality:
+    """SCHED_RR and locked memory; what is refused is in `troubles`, and the process goes on without it."""
+    refused = tuple(filter(None, (schedule_round_robin(), lock_memory())))
+    return Punctuality(_policy(), refused)
+
+
+def as_it_is() -> Punctuality:
+    """Without asking for anything."""
+    return Punctuality(_policy())
+
+
+def _policy() -> str:
+    policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+    names = {os.SCHED_RR: "SCHED_RR", os.SCHED_FIFO: "SCHED_FIFO", os.SCHED_OTHER: "SCHED_OTHER"}
+    return names.get(policy, f"policy {policy}")
 
 
 def quiet_collector() -> None:

@@ -29,12 +29,10 @@ def narrate(entry: LogEntry) -> LogLine:
     return LogLine(entry.index, entry.term, entry.stamp_ms, kind, node, text)
 
 
-def held_down(node: str, for_ms: int, times: int, within_ms: int) -> str:
+def held_down(for_ms: int, times: int, within_ms: int) -> str:
     """Why a node that is heard does not take part yet."""
-    return (
-        f"{node} is held down for {max(1, round(for_ms / 1000))} s:"
-        f" lost {times} times in {max(1, round(within_ms / 1000))} s"
-    )
+    seconds, within = max(1, round(for_ms / 1000)), max(1, round(within_ms / 1000))
+    return f"held down for {seconds} s: lost {times} times in {within} s"
 
 
 def _tell(entry: LogEntry) -> tuple[str, str | None, str]:

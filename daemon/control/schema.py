@@ -45,6 +45,31 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """milliseconds that its lease still runs; only the node itself knows it"""
     removing: bool = False
     """it was told to leave the cluster for good, and gives away what it has"""
+    restarting: bool = False
+    """its daemon starts again by intention; its kernel goes on serving what it holds"""
+    losses: int = 0
+    """how often it was lost lately; quiet forgives"""
+    note: str = ""
+    """why it is not as it should be: `held down for 8 s: lost 5 times in 40 s`"""
+
+
+class LatenessStatus(msgspec.Struct, frozen=True):
+    """How late the answering node's daemon is scheduled; leases hang on its being in time."""
+
+    scheduling: str = ""
+    """`SCHED_RR` or `SCHED_OTHER`; empty: not known"""
+    trouble: str = ""
+    """why it is not scheduled as it should be; empty: it is"""
+    samples: int = 0
+    """timers of the last five minutes"""
+    p99_ms: float = 0.0
+    """of the last five minutes: the upper bound of its bucket"""
+    max_ms: float = 0.0
+    """of the last five minutes"""
+    histogram: dict[str, int] = {}
+    """since the start: upper bound in milliseconds (`+Inf` for the last) → timers that were no later; cumulative"""
+    sum_ms: float = 0.0
+    """since the start"""
 
 
 class InstanceStatus(msgspec.Struct, frozen=True):
@@ -193,6 +218,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     refusals: dict[str, int] = {}
     """datagrams that changed nothing, by reason: not sealed with our key, seen before …"""
     datapath: DatapathStatus = DatapathStatus()
+    lateness: LatenessStatus = LatenessStatus()
     findings: tuple[str, ...] = ()
     """what the scheduler could not plan, a sentence each"""
     versions: dict[str, str] = {}

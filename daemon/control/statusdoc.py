@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import accumulate
 
 from agents import ipaddr2_parameters
 from daemon.cluster.core.effects import CoreStatus, PeerStatus
 from daemon.cluster.transport import Statistics
 from daemon.control import resourcetree
+from daemon.control.narrate import held_down
 from daemon.control.schema import (
     AddressStatus,
     CounterStatus,
     DatapathStatus,
     FailedAction,
+    LatenessStatus,
     LinkStatus,
     NodeStatus,
     PendingAction,
@@ -24,6 +27,8 @@ from daemon.control.schema import (
     SlotStatus,
     StatusDocument,
 )
+from daemon.lateness import BOUNDS_MS, Lateness
+from daemon.realtime import Punctuality
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.view import OperationView, View
 from daemon.settings import Settings
@@ -55,6 +60,8 @@ def build(
     transport: Statistics | None,
     as_of_ns: int | None,
     now_ns: int,
+    lateness: Lateness | None = None,
+    punctuality: Punctuality = Punctuality(),
 ) -> StatusDocument:
     """The whole document, as this node sees it now."""
     view = state.view()
@@ -82,6 +89,7 @@ def build(
         links=tuple(_links(settings, transport)),
         refusals=dict(transport.refusals) if transport is not None else {},
         datapath=DatapathStatus(engine, tuple(_counters(counters))),
+        lateness=_lateness(lateness, punctuality, now_ns),
         findings=(*state.plan.findings, *_voters(core)),
         versions={"vipcast": VERSION},
         age_ms_max=None if as_of_ns is None else -((as_of_ns - now_ns) // NS_PER_MS),
@@ -149,7 +157,34 @@ def _nodes(cluster: Cluster, core: CoreStatus, state: State, now_ns: int) -> Ite
             last_heard_ms=_heard_ms(name, peer, core, now_ns),
             lease_left_ms=_lease_left_ms(core, now_ns) if name == core.name else None,
             removing=name in state.nodes and state.nodes[name].removing,
+            restarting=peer is not None and peer.restarts,
+            losses=peer.losses if peer is not None else 0,
+            note=_note(peer) if peer is not None else "",
         )
+
+
+def _note(peer: PeerStatus) -> str:
+    if peer.restarts:
+        return "its daemon starts again, its slots stay"
+    if peer.held_ms and peer.live:
+        return held_down(peer.held_ms, peer.losses, peer.lost_within_ms)
+    return ""
+
+
+def _lateness(lateness: Lateness | None, punctuality: Punctuality, now_ns: int) -> LatenessStatus:
+    if lateness is None:
+        return LatenessStatus()
+    recent = lateness.recent(now_ns)
+    bounds = [f"{bound:g}" for bound in BOUNDS_MS] + ["+Inf"]
+    return LatenessStatus(
+        scheduling=punctuality.scheduling,
+        trouble="; ".join(punctuality.troubles),
+        samples=recent.samples,
+        p99_ms=recent.p99_ms,
+        max_ms=recent.max_ms,
+        histogram=dict(zip(bounds, accumulate(lateness.counts), strict=True)),
+        sum_ms=lateness.sum_ns / NS_PER_MS,
+    )
 
 
 def _role(name: str, peer: PeerStatus | None, core: CoreStatus) -> str:

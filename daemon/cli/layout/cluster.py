@@ -179,7 +179,7 @@ def _daemon(document: StatusDocument, paint: Paint) -> Iterator[str]:
 
 def _special(node: NodeStatus) -> str | None:
     if node.pending:
-        return "pending"
+        return f"pending ({node.note})" if node.note else "pending"
     standing = (("standby", node.standby), ("maintenance", node.maintenance), ("leaving for good", node.removing))
     words = [name for name, on in standing if on]
     if not words:
@@ -195,6 +195,8 @@ def _node_line(node: NodeStatus, own: str) -> str:
         words.append(f"heard {_ago(node.last_heard_ms)}")
     if node.lease_left_ms is not None:
         words.append(f"lease {node.lease_left_ms} ms" if node.lease_left_ms > 0 else "NO LEASE")
+    if node.note:
+        words.append(node.note)
     return ", ".join(words)
 
 

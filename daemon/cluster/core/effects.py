@@ -276,6 +276,8 @@ class PeerStatus:
     """its daemon starts again by intention; its kernel goes on serving meanwhile"""
     losses: int = 0
     """how often it was lost lately, as far as that is not forgiven"""
+    lost_within_ms: int = 0
+    """from the first to the last of these losses"""
     held_ms: int = 0
     """for how long it is held down still, for it comes and goes; 0: it is not"""
 

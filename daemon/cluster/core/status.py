@@ -56,5 +56,6 @@ def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
         store_lost=replica.suffrage.store_is_lost if peer is None else replica.suffrage.has_lost_its_store(peer),
         restarts=standing.restarts,
         losses=COUNTING.counted(standing.flaps, stamp_ms),
+        lost_within_ms=standing.flaps.last - standing.flaps.began,
         held_ms=0 if standing.admitted else damped(replica.timers.hold_down_ms).left(standing.flaps, stamp_ms),
     )
