@@ -46,6 +46,8 @@ class NodeBackend:
             transport=self.node.transport.statistics() if self.node.transport is not None else None,
             as_of_ns=self.node.core.as_of_ns(self.node.state.index, now_ns),
             now_ns=now_ns,
+            lateness=self.node.lateness,
+            punctuality=self.node.punctuality,
         )
 
     def configuration(self) -> ConfigurationDocument:

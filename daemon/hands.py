@@ -37,6 +37,9 @@ class NoEngine:
 
     def renew(self, deadline_ns: int) -> None: ...
 
+    def deadline_ns(self) -> int:
+        return 0
+
     def flows_left(self, resource: str, slot: int) -> int:
         return 0
 

@@ -89,14 +89,16 @@ def _check(path: Path, *, witness: bool) -> int:
     return 0
 
 
-def _be_on_time(wish: str) -> None:
+def _be_on_time(wish: str) -> realtime.Punctuality:
     """SCHED_RR and locked memory, as `[realtime] scheduling` says."""
     if wish == "off":
-        return
-    for refused in filter(None, (realtime.schedule_round_robin(), realtime.lock_memory())):
+        return realtime.as_it_is()
+    punctuality = realtime.be_on_time()
+    for refused in punctuality.troubles:
         if wish == "rr":
             raise OSError(f'{refused}, and [realtime] scheduling = "rr" insists on it')
         log.warning("%s: heartbeats may be late when this host is busy", refused)
+    return punctuality
 
 
 async def _run(configured: settings.Settings, key: bytes) -> int:
@@ -135,7 +137,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     await hands.start()
     watchdog = loop.create_task(notify.feed_watchdog())
     ending = Ending(configured.timers.restart_ms)
-    _be_on_time(configured.realtime.scheduling)
+    node.punctuality = _be_on_time(configured.realtime.scheduling)
     realtime.quiet_collector()
     node.start(transport)
     log.info(

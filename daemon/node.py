@@ -32,6 +32,7 @@ from daemon.executor.slots import Wanted
 from daemon.journal import Journal
 from daemon.lateness import Lateness
 from daemon.operations import Operations
+from daemon.realtime import Punctuality
 from daemon.state.commands import Leave, StateCommand, Tick
 from daemon.state.outcome import Outcome
 from daemon.state.state import State
@@ -89,6 +90,7 @@ class Node:
         self.journal = journal
         self.transport: Transport | None = None
         self.lateness = Lateness()
+        self.punctuality = Punctuality()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ns = 0

@@ -46,6 +46,9 @@ class Punctuality:
     troubles: tuple[str, ...] = ()
 
 
+UNKNOWN = Punctuality()
+
+
 def be_on_time() -> Punctuality:
     """SCHED_RR and locked memory; what is refused is in `troubles`, and the process goes on without it."""
     refused = tuple(filter(None, (schedule_round_robin(), lock_memory())))

@@ -28,7 +28,7 @@ from daemon.control.schema import (
     StatusDocument,
 )
 from daemon.lateness import BOUNDS_MS, Lateness
-from daemon.realtime import Punctuality
+from daemon.realtime import UNKNOWN, Punctuality
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.view import OperationView, View
 from daemon.settings import Settings
@@ -61,7 +61,7 @@ def build(
     as_of_ns: int | None,
     now_ns: int,
     lateness: Lateness | None = None,
-    punctuality: Punctuality = Punctuality(),
+    punctuality: Punctuality = UNKNOWN,
 ) -> StatusDocument:
     """The whole document, as this node sees it now."""
     view = state.view()
