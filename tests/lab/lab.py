@@ -216,6 +216,10 @@ class Lab:
     def start_daemon(self, name: str) -> dict[str, HostProcess]:
         """`vipcast-runner`, then `vipcastd`, on one host, with their output in `host.log(...)`."""
         self.configure(name)
+        return self.run_daemon(name)
+
+    def run_daemon(self, name: str) -> dict[str, HostProcess]:
+        """The same with whatever settings the host has."""
         host = self.hosts[name]
         started = {}
         for program in ("vipcast-runner", "vipcastd"):
