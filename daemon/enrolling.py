@@ -42,7 +42,9 @@ class Enrolling:
         if cluster.grant is None:
             return Refused(cluster.unready)
         link = self.settings.links[0]
-        token = Token(IPv4Address(link.group), _address_on(link) or ANYWHERE, link.port, os.urandom(SECRET_BYTES))
+        token = Token(
+            IPv4Address(link.group or ANYWHERE), _address_on(link) or ANYWHERE, link.port, os.urandom(SECRET_BYTES)
+        )
         try:
             self.desk.issue(token.secret, ttl_ms * NS_PER_MS, uses, self._clock())
         except TooManyTokensError:

@@ -8,7 +8,6 @@ file, line and remedy.
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import os
 import re
 import socket
@@ -20,18 +19,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon import keys, places
+from daemon import keys, linksettings, places
 from daemon.cluster.timers import PROFILES, Timers
 from daemon.settings_findings import Finding, Places, refusal, syntax
 from daemon.tomllines import LineIndex
 
 DEFAULT_FILE = places.SYSTEM.settings
 NODES_MAX = 64
-LINKS_MAX = 8
 SETTINGS_BYTES_MAX = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-_INTERFACE = re.compile(r"[^\s/:]{1,15}")
 
 
 class SettingsError(Exception):
@@ -62,12 +59,7 @@ class Node(_Table):
     """it votes and keeps the log, and serves nothing: no root, no engine, no runner (`vipcastd --witness`)"""
 
 
-class Link(_Table):
-    """One network that carries heartbeats: a multicast group on an interface."""
-
-    interface: str
-    group: str
-    port: int = Field(default=5405, ge=1, le=65535)
+Link = linksettings.Link
 
 
 class TimerTable(_Table):
@@ -206,7 +198,7 @@ def _examine(path: Path, *, witness: bool) -> tuple[Settings | None, list[Findin
         return None, [refusal(where, detail, _known_keys(detail["loc"][:-1])) for detail in error.errors()]
     node = _this_node(parsed, witness=witness)
     parsed = parsed.model_copy(update={"node": node, "paths": _paths_of(node, parsed.paths)})
-    found = [*_cluster(where, parsed), *_links(where, parsed), *_paths(where, parsed)]
+    found = [*_cluster(where, parsed), *linksettings.findings(where, parsed.link), *_paths(where, parsed)]
     timers, about_timers = _timers(where, parsed.timers)
     found += about_timers
     if timers is None or any(finding.severity == "error" for finding in found):
@@ -289,49 +281,6 @@ def _cluster(places: Places, parsed: _File) -> Iterator[Finding]:
             f"this node is {parsed.node.name!r}, which is none of {', '.join(cluster.nodes)}",
             "set name under [node]; a node that joins a cluster which is there has no cluster.nodes",
         )
-
-
-def _links(places: Places, parsed: _File) -> Iterator[Finding]:
-    if not 1 <= len(parsed.link) <= LINKS_MAX:
-        yield Finding(
-            "bad-value",
-            "error",
-            places("link"),
-            f"{len(parsed.link)} links",
-            f"give 1 to {LINKS_MAX} [[link]] tables",
-        )
-    seen: dict[tuple[str, int], int] = {}
-    for number, link in enumerate(parsed.link):
-        if not _INTERFACE.fullmatch(link.interface) or link.interface in (".", ".."):
-            yield Finding(
-                "bad-value",
-                "error",
-                places("link", number, "interface"),
-                f"{link.interface!r} is no name of an interface",
-                "'ip link' lists them",
-            )
-        try:
-            group = ipaddress.IPv4Address(link.group)
-        except ValueError:
-            group = None
-        if group is None or not group.is_multicast or group in ipaddress.IPv4Network("224.0.0.0/24"):
-            yield Finding(
-                "bad-value",
-                "error",
-                places("link", number, "group"),
-                f"{link.group!r} is no IPv4 multicast group for applications",
-                "take one from 239.192.0.0/14 (RFC 2365), for example 239.192.110.1",
-            )
-        place = (link.interface, link.port)
-        if place in seen:
-            yield Finding(
-                "bad-value",
-                "error",
-                places("link", number),
-                f"link[{seen[place]}] has {link.interface} port {link.port} already",
-                "a second link needs its own interface (or at least its own port)",
-            )
-        seen.setdefault(place, number)
 
 
 def _paths(places: Places, parsed: _File) -> Iterator[Finding]:

@@ -92,6 +92,7 @@ _EXAMPLES: dict[tuple[str, ...], str] = {
     ("link", "interface"): 'interface = "eth0"',
     ("link", "group"): 'group = "239.192.110.1"',
     ("link", "port"): "port = 5405",
+    ("link", "peers"): 'peers = ["192.0.2.11"]',
     ("timers", "profile"): 'profile = "default"',
     ("timers", "heartbeat_ms"): "heartbeat_ms = 50",
     ("timers", "leadership_lease_ms"): "leadership_lease_ms = 150",

@@ -8,6 +8,7 @@ session.
 
     kind DATA:     1 ‖ piece (daemon.cluster.chunks)
     kind GREETING: 2 ‖ wanted (0 or 1) ‖ salt of the session that is greeted
+    kind UNICAST:  3 ‖ piece, of a sender that hears no multicast: what goes to all has to be sent to it, too
 
 `wanted` asks for a greeting in return.  Both sides learn of each other within one round trip of the first datagram.
 """
@@ -23,11 +24,17 @@ ANSWER_INTERVAL_NS = 5_000_000
 
 _DATA = 1
 _GREETING = 2
+_UNICAST = 3
 
 
 def data(piece: bytes) -> bytes:
     """The payload that carries a piece of a message."""
     return bytes([_DATA]) + piece
+
+
+def unicast_data(piece: bytes) -> bytes:
+    """The same, from a sender that hears no multicast."""
+    return bytes([_UNICAST]) + piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,8 @@ class Judgement:
 
     piece: bytes | None = None
     """to be delivered"""
+    hears_multicast: bool = True
+    """the sender, if `piece` is there"""
     answer: bytes | None = None
     """payload to send to the sender"""
     proven: bool = False
@@ -64,6 +73,9 @@ class Greetings:
         peer = self._peers.get(member)
         return peer is not None and peer.proven
 
+    def forget(self, sender: str) -> None:
+        self._peers.pop(sender, None)
+
     def proven_salts(self) -> list[bytes]:
         """Of the sessions that have greeted this process."""
         return [peer.salt for peer in self._peers.values() if peer.proven]
@@ -76,9 +88,9 @@ class Greetings:
             peer = self._peers[opened.sender] = _Peer(opened.salt)
         payload = opened.payload
         kind = payload[0] if payload else 0
-        if kind == _DATA:
+        if kind in (_DATA, _UNICAST):
             if peer.proven:
-                return Judgement(piece=payload[1:])
+                return Judgement(piece=payload[1:], hears_multicast=kind == _DATA)
             return Judgement(answer=self._answer(peer, now_ns), reason="unproven")
         if kind == _GREETING and len(payload) == 2 + SALT_BYTES:
             now_proven = not peer.proven and payload[2:] == self._own_salt

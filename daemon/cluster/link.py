@@ -19,7 +19,7 @@ import logging
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 
 import asyncio_dgram
 from asyncio_dgram.aio import DatagramStream
@@ -51,16 +51,25 @@ LAYOUT = sieve.Layout(MAGIC, SALT_AT)
 
 
 class Link:
-    """Sends and receives datagrams on `interface`; `on_datagram(datagram, source)` is called on the event loop."""
+    """Sends and receives datagrams on `interface`; `on_datagram(datagram, source)` is called on the event loop.
+
+    `group` may be "": then only `peers` (addresses) are sent to, and those that were heard.
+    """
 
     def __init__(
-        self, interface: str, group: str, port: int, on_datagram: Callable[[bytes, Address], None]
+        self,
+        interface: str,
+        group: str,
+        port: int,
+        on_datagram: Callable[[bytes, Address], None],
+        peers: Collection[str] = (),
     ) -> None:
         self.interface = interface
         self.group = group
         self.port = port
         self.counts: Counter[str] = Counter()
         self._on_datagram = on_datagram
+        self._all: frozenset[Address] = frozenset((address, port) for address in (group, *peers) if address)
         self._socket: socket.socket | None = None
         self._strangers: socket.socket | None = None
         self._salts: Collection[bytes] = ()
@@ -93,13 +102,18 @@ class Link:
         if self._socket is not None and self._strangers is not None:
             _sift(self._socket, self._strangers, self._salts)
 
-    def send(self, datagram: bytes, to: Address | None) -> None:
-        """Send to one address, or to the group.  What the kernel cannot take now is lost and counted."""
+    def send_to_all(self, datagram: bytes, others: Iterable[Address] = ()) -> None:
+        """Send to the group, to the peers, and to those `others` that hear neither."""
+        for address in self._all.union(others):
+            self.send(datagram, address)
+
+    def send(self, datagram: bytes, to: Address) -> None:
+        """Send to one address.  What the kernel cannot take now is lost and counted."""
         if self._socket is None:
             self.counts["unsent"] += 1
             return
         try:
-            self._socket.sendto(datagram, to or (self.group, self.port))
+            self._socket.sendto(datagram, to)
         except BlockingIOError:
             self.counts["send-buffer-full"] += 1
         except OSError as error:
@@ -209,9 +223,9 @@ class Link:
         if trouble == self._trouble:
             return
         if trouble:
-            log.warning("link %s (%s:%d): %s", self.interface, self.group, self.port, trouble)
+            log.warning("link %s (%s:%d): %s", self.interface, self.group or "unicast", self.port, trouble)
         else:
-            log.info("link %s (%s:%d): works again", self.interface, self.group, self.port)
+            log.info("link %s (%s:%d): works again", self.interface, self.group or "unicast", self.port)
         self._trouble = trouble
 
 
@@ -249,14 +263,16 @@ def _open_socket(interface: str, index: int, group: str, port: int, buffer_bytes
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
         opened.bind(("", port))
-        membership = struct.pack("=4s4si", socket.inet_aton(group), bytes(4), index)  # struct ip_mreqn
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        joined = socket.inet_aton(group) if group else bytes(4)
+        membership = struct.pack("=4s4si", joined, bytes(4), index)  # struct ip_mreqn
+        if group:
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
         # Only this socket's own group, whatever other processes on this host have joined.
         opened.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-        # Nothing leaves the segment, and no copy of what we send wakes us up again.
+        # Multicast does not leave the segment (a witness behind a router is reached by unicast), and no copy of
+        # what we send wakes us up again.
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _TOS_CS6)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _PRIORITY_INTERACTIVE)

@@ -25,7 +25,7 @@ import enum
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -70,8 +70,6 @@ class Reason(enum.StrEnum):
     """our own datagram, come back by multicast: expected"""
     NAMESAKE = "namesake"
     """another process claims this node's name"""
-    STRANGER = "stranger"
-    """sealed with our key by a node that is not a member"""
     OLD_INCARNATION = "old-incarnation"
     """from a process of that node that a newer one has replaced"""
     TWIN = "twin"
@@ -159,7 +157,7 @@ class _Session:
 
 
 class Opener:
-    """Opens datagrams of `members`.  One session is kept per member, so nothing here grows with what arrives.
+    """Opens datagrams of whoever has the key.  One session is kept per name; `forget` those that are too many.
 
     `own` is this node's name and salt: its own datagrams are told apart from a namesake's.  `floors` are the
     incarnations known already (from the log's admissions): lower ones are refused from the start.
@@ -169,13 +167,11 @@ class Opener:
         self,
         key: bytes,
         cluster: str,
-        members: Iterable[str],
         own: tuple[str, bytes] | None = None,
         floors: Mapping[str, int] | None = None,
     ) -> None:
         self._key = key
         self._cluster = cluster
-        self._members = {_checked_name(name): name for name in members}
         self._own = (_checked_name(own[0]), own[1]) if own else None
         self._header_tag = _header_tagger(key, cluster)
         self._floors = dict(floors or {})
@@ -187,6 +183,10 @@ class Opener:
         session = self._sessions.get(member)
         if session is not None and session.incarnation < incarnation:
             del self._sessions[member]
+
+    def forget(self, sender: str) -> None:
+        """As if it had never been heard, but for the incarnation that is expected of it."""
+        self._sessions.pop(sender, None)
 
     def refuse_until(self, member: str, counter: int) -> None:
         """Treat all datagrams of the member's session up to `counter` as seen."""
@@ -210,9 +210,9 @@ class Opener:
             return Refused(Reason.WRONG_KEY, _readable(name))
         if self._own is not None and name == self._own[0]:
             return Refused(Reason.OWN if salt == self._own[1] else Reason.NAMESAKE, _readable(name))
-        member = self._members.get(name)
-        if member is None:
-            return Refused(Reason.STRANGER, _readable(name))
+        if not name.isascii():
+            return Refused(Reason.MALFORMED)
+        member = name.decode()
         session = self._sessions.get(member)
         floor = max(self._floors.get(member, 0), session.incarnation if session else 0)
         if incarnation < floor:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -28,6 +28,8 @@ from daemon.settings import Settings
 
 log = logging.getLogger(__name__)
 
+STRANGERS_MAX = 64
+"""who has the key and is not known: hosts that join, and those that were removed and do not know it"""
 _ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "chacha20-poly1305": Algorithm.CHACHA20_POLY1305}
 
 
@@ -36,7 +38,6 @@ _MEANING: dict[str, str] = {
     Reason.VERSION: "from another version of vipcast; run the same on every node",
     Reason.WRONG_KEY: "made with another key or for another cluster; compare authkey and cluster.name",
     Reason.NAMESAKE: "another host bears this node's name; give each its own node.name",
-    Reason.STRANGER: "sealed with our key by a node that is not in cluster.nodes; add it there on every node",
     Reason.OLD_INCARNATION: "from a process that a newer one has replaced; restart that node if it runs",
     Reason.TWIN: "two processes of one node at the same time; is it a copy of a virtual machine?",
     Reason.REPLAYED: "seen before",
@@ -76,13 +77,19 @@ class Transport:
         on_message: Callable[[str, Message], None],
         clock: Callable[[], int],
     ) -> None:
-        others = [name for name in members if name != node]
         self._sealer = Sealer(key, cluster, node, incarnation, salt=salt, algorithm=algorithm)
-        self._opener = Opener(key, cluster, others, own=(node, salt))
+        self._opener = Opener(key, cluster, own=(node, salt))
         self._greetings = Greetings(salt)
         self._splitter = Splitter()
         self._joiners: dict[str, tuple[int, Joiner]] = {}
-        self._addresses: dict[str, dict[str, Address]] = {name: {} for name in others}
+        self._known = frozenset(members)
+        self._strangers: OrderedDict[str, None] = OrderedDict()
+        """who has the key and is no member (yet, or any more), the longest unheard first"""
+        self._addresses: dict[str, dict[str, Address]] = {}
+        """sender → interface → where it was heard from last"""
+        self._deaf: set[str] = set()
+        """who hears no multicast"""
+        self._wrap = greeting.data
         self._links: list[Link] = []
         self._refusals = Refusals()
         self._counts: Counter[str] = Counter()
@@ -125,16 +132,26 @@ class Transport:
         return transport
 
     def send(self, to: str | None, message: Message) -> None:
-        """Send to one member (None: to all) on every link.  Raises OversizedError, KeyError for a stranger."""
-        addresses = self._addresses[to] if to is not None else {}
+        """Send to one node (None: to all) on every link; who was not heard yet is reached like all.
+
+        Raises OversizedError.
+        """
+        addresses = self._addresses.get(to, {}) if to is not None else {}
         for piece in self._splitter.split(encode(message)):
-            self._transmit(greeting.data(piece), addresses)
+            self._transmit(self._wrap(piece), addresses)
         self._counts["messages-sent"] += 1
+
+    def known(self, names: Collection[str]) -> None:
+        """These are the cluster's nodes from now on: they are never forgotten to make room for strangers."""
+        self._known = frozenset(names)
+        for name in self._addresses.keys() - self._known - self._strangers.keys():
+            self._strangers[name] = None
+        for name in self._known & self._strangers.keys():
+            del self._strangers[name]
 
     def expect(self, member: str, incarnation: int) -> None:
         """Refuse datagrams of earlier processes of `member` (its admission says which is the newest)."""
-        if member in self._addresses:
-            self._opener.expect(member, incarnation)
+        self._opener.expect(member, incarnation)
 
     def statistics(self) -> Statistics:
         return Statistics(
@@ -163,14 +180,39 @@ class Transport:
                 return
             self._receive(interface, datagram, source)
 
-        link = Link(interface, settings.group, settings.port, received)
+        link = Link(interface, settings.group, settings.port, received, settings.peers)
+        if not settings.group:
+            self._wrap = greeting.unicast_data
         self._links.append(link)
         await link.open()
 
     def _transmit(self, payload: bytes, addresses: Mapping[str, Address]) -> None:
         datagram = self._sealer.seal(payload)
         for link in self._links:
-            link.send(datagram, addresses.get(link.interface))
+            if (address := addresses.get(link.interface)) is not None:
+                link.send(datagram, address)
+            else:
+                link.send_to_all(datagram, self._deaf_on(link.interface))
+
+    def _deaf_on(self, interface: str) -> Iterator[Address]:
+        for name in self._deaf:
+            if (address := self._addresses[name].get(interface)) is not None:
+                yield address
+
+    def _note_sender(self, sender: str) -> None:
+        """Remember who is there; strangers have the key, and yet there may be only so many of them."""
+        self._addresses.setdefault(sender, {})
+        if sender in self._known:
+            return
+        self._strangers[sender] = None
+        self._strangers.move_to_end(sender)
+        if len(self._strangers) > STRANGERS_MAX:
+            oldest, _ = self._strangers.popitem(last=False)
+            self._opener.forget(oldest)
+            self._greetings.forget(oldest)
+            self._joiners.pop(oldest, None)
+            self._deaf.discard(oldest)
+            del self._addresses[oldest]
 
     def _receive(self, interface: str, datagram: bytes, source: Address) -> None:
         opened = self._opener.open(datagram)
@@ -178,6 +220,7 @@ class Transport:
             self._refuse(opened.reason, source, opened.claimed)
             return
         now_ns = self._clock()
+        self._note_sender(opened.sender)
         judgement = self._greetings.judge(opened, now_ns)
         if judgement.proven:
             self._opener.refuse_until(opened.sender, opened.counter)
@@ -190,6 +233,7 @@ class Transport:
         if self._greetings.is_proven(opened.sender):
             self._addresses[opened.sender][interface] = source
         if judgement.piece is not None:
+            (self._deaf.discard if judgement.hears_multicast else self._deaf.add)(opened.sender)
             self._join(opened, judgement.piece, now_ns, source)
 
     def _join(self, opened: Opened, piece: bytes, now_ns: int, source: Address) -> None:

@@ -278,7 +278,7 @@ def _links(settings: Settings, transport: Statistics | None) -> Iterator[LinkSta
     for link in settings.links:
         counts = transport.links.get(link.interface, {}) if transport is not None else {}
         trouble = transport.troubles.get(link.interface, "") if transport is not None else "not open yet"
-        yield LinkStatus(link.interface, f"{link.group}:{link.port}", trouble, dict(counts))
+        yield LinkStatus(link.interface, f"{link.group or 'unicast'}:{link.port}", trouble, dict(counts))
 
 
 def _counters(counters: Iterable[Counter]) -> Iterator[CounterStatus]:

@@ -50,5 +50,14 @@ def test_answers_are_spaced_so_that_no_storm_arises() -> None:
 
 
 def test_an_unknown_kind_is_malformed() -> None:
-    for payload in (b"", b"\x00", b"\x03abc", b"\x02\x01short"):
+    for payload in (b"", b"\x00", b"\x04abc", b"\x02\x01short"):
         assert Greetings(SALT_A).judge(opened(payload), 0) == Judgement(reason="malformed")
+
+
+def test_a_sender_that_hears_no_multicast_says_so_with_every_piece() -> None:
+    greetings = Greetings(SALT_A)
+    greetings.judge(opened(b"\x02\x00" + SALT_A), 0)
+    assert greetings.judge(opened(greeting.data(b"piece")), 0) == Judgement(piece=b"piece")
+    assert greetings.judge(opened(greeting.unicast_data(b"piece")), 0) == Judgement(
+        piece=b"piece", hears_multicast=False
+    )

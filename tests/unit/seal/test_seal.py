@@ -13,7 +13,6 @@ from daemon.cluster.seal import Algorithm, Opened, Opener, Reason, Refused, Seal
 KEY = bytes(range(32))
 SALT_A = b"a" * 16
 SALT_B = b"b" * 16
-MEMBERS = ("a1", "a2", "a3")
 
 
 def sealer(node: str = "a2", incarnation: int = 7, salt: bytes = SALT_A, **other: object) -> Sealer:
@@ -25,7 +24,7 @@ def sealer(node: str = "a2", incarnation: int = 7, salt: bytes = SALT_A, **other
 
 def opener(**other: object) -> Opener:
     parts: dict[str, object] = {"own": ("a1", b"o" * 16), **other}
-    return Opener(KEY, "demo", MEMBERS, **parts)  # type: ignore[arg-type]
+    return Opener(KEY, "demo", **parts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
@@ -53,8 +52,13 @@ def test_a_strangers_name_cannot_write_into_the_log() -> None:
     assert opener().open(bytes(datagram)) == Refused(Reason.WRONG_KEY, "??")
 
 
-def test_who_is_no_member_is_a_stranger_even_with_the_key() -> None:
-    assert opener().open(sealer(node="a9").seal(b"x")) == Refused(Reason.STRANGER, "a9")
+def test_whoever_has_the_key_is_heard_and_can_be_forgotten() -> None:
+    receiver, sender = opener(), sealer(node="a9")
+    datagram = sender.seal(b"x")
+    assert isinstance(receiver.open(datagram), Opened)
+    receiver.forget("a9")
+    receiver.forget("nobody")
+    assert isinstance(receiver.open(datagram), Opened), "its session begins anew, greeting included"
 
 
 def test_our_own_datagram_and_a_namesakes_are_told_apart() -> None:

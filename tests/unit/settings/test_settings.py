@@ -134,6 +134,21 @@ def test_a_witness_that_may_not_write_to_var_lib_lives_in_its_users_home(
     assert load(path, witness=True).paths.state == Path("/home/w/.local/state/vipcast")
 
 
+def test_a_link_without_multicast_has_peers(written: Written) -> None:
+    link = 'group = "239.192.110.1"'
+    loaded = load(written(GOOD.replace(link, 'peers = ["192.0.2.1", "192.0.2.2"]')))
+    assert (loaded.links[0].group, loaded.links[0].peers) == ("", ("192.0.2.1", "192.0.2.2"))
+    (line,) = refusals(written(GOOD.replace(link, "")))
+    assert line.startswith("FILE:6: link[0]: Error: neither a group nor peers, write group =")
+    found = refusals(written(GOOD.replace(link, 'peers = ["239.1.1.1", "n1", "0.0.0.0", "127.0.0.1"]')))
+    assert [line.split("Error: ")[1].split(" is")[0] for line in found] == [
+        "'239.1.1.1'",
+        "'n1'",
+        "'0.0.0.0'",
+        "'127.0.0.1'",
+    ]
+
+
 def test_a_missing_table_says_what_to_write(written: Written) -> None:
     assert refusals(written('[cluster]\nname = "demo"\n')) == [
         'FILE: link: Error: missing, write a table: [[link]], interface = "eth0", '

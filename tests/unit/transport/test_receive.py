@@ -11,7 +11,7 @@ from daemon.cluster import greeting
 from daemon.cluster.chunks import Splitter
 from daemon.cluster.messages import Heartbeat, Message, Reject, encode
 from daemon.cluster.seal import Algorithm, Sealer
-from daemon.cluster.transport import Transport
+from daemon.cluster.transport import STRANGERS_MAX, Transport
 
 KEY = bytes(range(32))
 OWN_SALT = b"o" * 16
@@ -61,6 +61,25 @@ def test_a_member_that_has_greeted_us_is_delivered() -> None:
     peer.greet()
     peer.message(encode(Reject(2)))
     assert peer.heard == [("a2", Reject(2))]
+
+
+def test_strangers_with_the_key_are_heard_and_only_so_many_are_remembered() -> None:
+    peer = Peer()
+    peer.greet()
+    for number in range(3 * STRANGERS_MAX):
+        stranger = Sealer(KEY, "demo", f"s{number}", 7, salt=b"%016d" % number)
+        peer.transport._receive("eth0", stranger.seal(b"\x02\x00" + OWN_SALT), SOURCE)
+        peer.transport._receive(
+            "eth0", stranger.seal(greeting.data(Splitter().split(encode(Reject(1)))[0])), SOURCE
+        )
+    assert peer.heard[-1] == (f"s{3 * STRANGERS_MAX - 1}", Reject(1))
+    transport = peer.transport
+    assert len(transport._addresses) == STRANGERS_MAX + 1
+    assert len(transport._opener._sessions) == STRANGERS_MAX + 1
+    peer.message(encode(Reject(2)))
+    assert peer.heard[-1] == ("a2", Reject(2)), "a member is not forgotten for them"
+    transport.known(("a1", "s1"))
+    assert transport._strangers.keys() >= {"a2"}, "who was removed is a stranger again"
 
 
 def test_an_undecodable_message_is_counted_and_the_next_one_delivered() -> None:
