@@ -15,6 +15,7 @@ import logging
 import signal
 
 from daemon.node import Node
+from daemon.state.frozen import ThawError
 
 log = logging.getLogger("vipcast")
 
@@ -50,9 +51,14 @@ class Ending:
     def _broken(self, context: dict[str, object]) -> None:
         """A bug: end at once, and let the lease silence what the kernel still holds.  A restart begins clean."""
         error = context.get("exception")
-        log.critical(
-            "internal error: %s", context.get("message"), exc_info=error if isinstance(error, Exception) else None
-        )
+        if isinstance(error, ThawError):
+            log.critical("%s", error)  # no bug: the others run another version
+        else:
+            log.critical(
+                "internal error: %s",
+                context.get("message"),
+                exc_info=error if isinstance(error, Exception) else None,
+            )
         self._told(Cause.FAULT)
 
     async def prepare(self, node: Node, cause: Cause) -> None:

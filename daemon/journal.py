@@ -17,6 +17,9 @@ from daemon.cluster.core.effects import (
     PeerHeard,
     PeerSilent,
     Refused,
+    SnapshotComes,
+    SnapshotRestored,
+    SnapshotTaken,
     StoreLost,
     WaitsForFounders,
     WasLate,
@@ -64,8 +67,8 @@ class Journal:
                 self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
             case StoreLost() | WaitsForFounders() | HeldDown():
                 self._who_takes_part(event)
-            case DiskRefused(reason=reason, retry_ns=retry_ns):
-                self._disk_refused(reason, retry_ns)
+            case SnapshotTaken() | SnapshotComes() | SnapshotRestored() | DiskRefused():
+                self._memory(event)
             case WasLate(late_ns=late_ns):
                 if late_ns >= LATE_WORTH_TELLING_NS:
                     log.warning("this process was not scheduled for %d ms", late_ns // NS_PER_MS)
@@ -89,6 +92,20 @@ class Journal:
                 f" not heard yet: {', '.join(event.nodes)}"
             )
             self._tell("membership", text, nodes=list(event.nodes))
+
+    def _memory(self, event: SnapshotTaken | SnapshotComes | SnapshotRestored | DiskRefused) -> None:
+        """What this node has on its disk, or is about to have."""
+        match event:
+            case DiskRefused(reason=reason, retry_ns=retry_ns):
+                self._disk_refused(reason, retry_ns)
+            case SnapshotTaken(index=index, size_bytes=size):
+                log.debug("a snapshot of entry %d is taken: %d bytes", index, size)
+            case SnapshotComes(sender=sender, index=index, size_bytes=size, held_bytes=held):
+                text = f"{sender} sends a snapshot of entry {index}, {_megabytes(size)}: this node lacks entries"
+                text += f" that are gone; {_megabytes(held)} of it are here already" if held else " that are gone"
+                self._tell("membership", text, index=index)
+            case SnapshotRestored(sender=sender, index=index):
+                self._tell("membership", f"the snapshot of entry {index} from {sender} is here", index=index)
 
     def _disk_refused(self, reason: str, retry_ns: int) -> None:
         """Once a minute: it is tried again twice a second."""
@@ -127,3 +144,7 @@ class Journal:
     def _tell(self, kind: str, text: str, **data: object) -> None:
         log.info("%s", text)
         self._hub.publish(Event(kind, self._applied_index(), {"text": text, **data}))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -29,6 +29,7 @@ from daemon.journal import Journal
 from daemon.keys import KeyFileError
 from daemon.node import Node
 from daemon.operations import Operations
+from daemon.state.frozen import ThawError
 from daemon.state.state import State
 from datapath.engine import DatapathError
 
@@ -74,7 +75,7 @@ def main() -> int:
         return EXIT_CONFIG
     try:
         return asyncio.run(_run(configured, key))
-    except (StoreError, SocketFileError, DatapathError, OSError) as error:
+    except (StoreError, SocketFileError, DatapathError, ThawError, OSError) as error:
         log.critical("%s", error)
         return 1
 
@@ -121,16 +122,15 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         now_ns=boot_ns(),
         random=random.Random(),
     )
-    state = State(members)
     hub = EventHub()
     node = Node(
         core=core,
-        state=state,
+        state=State(members),
         executor=Executor(name, store.incarnation, DRAIN_TIMEOUT_MS),
         store=store,
         addresses=hands.addresses,
         operations=Operations(hands.runner),
-        journal=Journal(hub, lambda: state.index),
+        journal=Journal(hub, lambda: node.state.index),
     )
     transport = await Transport.open(configured, key, store.incarnation, members, node.received, boot_ns)
     control = await _open_control(configured, node, transport, Catalogue(hands.runner), hub)

@@ -73,6 +73,9 @@ class Application(Protocol):
     def proposed(self, ticket: int, body: bytes) -> None:
         """One of `Work.proposals` is on its way."""
 
+    def outcome_is_unknown(self, ticket: int) -> None:
+        """It is committed, among entries that a snapshot stands for."""
+
     def lease(self, until_ns: int) -> None: ...
 
     def deadline_ns(self, local_ns: int) -> int | None:

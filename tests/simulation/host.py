@@ -191,6 +191,8 @@ class Host:
                     world.invariants.consensus.became_leader(self.name, event.term)
                 elif isinstance(event, ProposalCommitted):
                     world.acknowledged(self, process, event)
+                    if ready.restore is not None and event.index <= ready.restore.index:
+                        process.application.outcome_is_unknown(event.ticket)
                 elif isinstance(event, SnapshotRestored):
                     world.counts.restores += 1
             if (granted := _restart_in(ready)) is not None:

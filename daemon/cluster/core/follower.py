@@ -26,7 +26,7 @@ class Follower:
         self._round = 0
         self._quorate = False
         self._owes_answer = False
-        self._reception: Reception | None = None
+        self.reception: Reception | None = None
         """a snapshot of which some pieces are here; it outlives the leader that has begun to send it"""
         self._snapshot_from: str | None = None
 
@@ -46,8 +46,8 @@ class Follower:
         want = self._take(append)
         self._answer(append.round, want)
         commit = min(append.commit, self._verified)
-        if self._reception is not None and self._reception.index <= commit:
-            self._reception = None  # the entries were to be had after all
+        if self.reception is not None and self.reception.index <= commit:
+            self.reception = None  # the entries were to be had after all
         return commit
 
     def _promise(self, now_ns: int) -> None:
@@ -98,13 +98,13 @@ class Follower:
         if (problem := unsoundness(piece)) is not None:
             replica.report(Refused("SnapshotPiece", sender, problem))
             return None
-        reception = self._reception
+        reception = self.reception
         if reception is None or not reception.belongs(piece):
             if reception is not None and reception.mark == piece.also:
                 if piece.asks:  # this leader has the one that we have a part of: rather that
                     replica.send(sender, reception.answer(piece.term))
                 return None
-            reception = self._reception = Reception(piece)
+            reception = self.reception = Reception(piece)
             self._snapshot_from = None
         if self._snapshot_from != sender:
             self._snapshot_from = sender
@@ -114,7 +114,7 @@ class Follower:
         return self._whole(reception, sender) if reception.is_complete else None
 
     def _whole(self, reception: Reception, sender: str) -> Snapshot | None:
-        self._reception = None
+        self.reception = None
         try:
             return reception.snapshot()
         except ValueError as error:

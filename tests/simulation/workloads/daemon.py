@@ -54,10 +54,10 @@ class Daemon:
         return int(resources[0].description or 0) if resources else 0
 
     def freeze(self) -> bytes:
-        raise AssertionError("the state cannot be frozen yet")
+        return self.state.freeze()
 
     def thaw(self, body: bytes) -> None:
-        raise AssertionError("the state cannot be thawed yet")
+        self.state = State.thaw(body, self.state.members)
 
     def take(self, local_ns: int) -> Work:
         effects = self.executor.take(self.state, local_ns)
@@ -83,6 +83,11 @@ class Daemon:
     def proposed(self, ticket: int, body: bytes) -> None:
         self._proposed[ticket] = msgspec.msgpack.decode(body, type=StateCommand)
 
+    def outcome_is_unknown(self, ticket: int) -> None:
+        proposed = self._proposed.pop(ticket, None)
+        if proposed is not None:
+            self.executor.proposal_ended(proposed)
+
     def lease(self, until_ns: int) -> None:
         self.executor.lease(until_ns)
 
@@ -103,7 +108,7 @@ def slots_of(wanted: Wanted) -> dict[Slot, SlotState]:
 class DaemonWorkload:
     """A shared address with four slots, whose administrator changes his mind all the time."""
 
-    snapshot_entries: tuple[int, ...] = (1 << 30,)
+    snapshot_entries: tuple[int, ...] = (4, 12, 40)
 
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
         return Daemon(name, members, incarnation, rng)

@@ -14,8 +14,6 @@ from datapath.engine import SlotState
 from tests.simulation.application import Application, Draft, KernelWork, Work
 from tests.simulation.kernel import Slot
 
-PADDING_BYTES = 9_000
-"""so that a snapshot takes several pieces"""
 Frozen = tuple[int, dict[str, tuple[int, int]], list[tuple[Slot, str]], bytes]
 
 
@@ -24,13 +22,14 @@ class Shares:
 
     SLOTS = tuple(("VIP", number) for number in range(4))
 
-    def __init__(self, name: str, incarnation: int) -> None:
+    def __init__(self, name: str, incarnation: int, padding_bytes: int) -> None:
         self.name = name
         self.incarnation = incarnation
         self.admitted: dict[str, tuple[int, int]] = {}
         """node → (incarnation, epoch)"""
         self.holders: dict[Slot, str] = {}
         self._applied = 0
+        self._padding_bytes = padding_bytes
         self._enforced: int | None = None
         self._changed = self._busy = False
 
@@ -54,7 +53,7 @@ class Shares:
                 self.holders[slot] = min(sorted(self.admitted), key=held.count)
 
     def freeze(self) -> bytes:
-        padding = random.Random(self._applied).randbytes(PADDING_BYTES)
+        padding = random.Random(self._applied).randbytes(self._padding_bytes)
         return msgspec.msgpack.encode((self._applied, self.admitted, sorted(self.holders.items()), padding))
 
     def thaw(self, body: bytes) -> None:
@@ -89,6 +88,9 @@ class Shares:
     def proposed(self, ticket: int, body: bytes) -> None:
         raise AssertionError("it proposes nothing")
 
+    def outcome_is_unknown(self, ticket: int) -> None:
+        pass
+
     def lease(self, until_ns: int) -> None:
         pass
 
@@ -103,7 +105,13 @@ class Shares:
 
 
 class SharesWorkload:
-    snapshot_entries: tuple[int, ...] = (3, 8, 20)
+    def __init__(self, snapshot_entries: tuple[int, ...] = (3, 8, 20), padding_bytes: int = 9_000) -> None:
+        """`padding_bytes` are added to each snapshot, so that it takes several pieces."""
+        self.snapshot_entries = snapshot_entries
+        self._padding_bytes = padding_bytes
 
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
-        return Shares(name, incarnation)
+        return Shares(name, incarnation, self._padding_bytes)
+
+    def edit(self, number: int, members: list[str], rng: random.Random) -> bytes:
+        return f"edit {number}".encode()
