@@ -13,13 +13,14 @@ from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.records import LogEntry
 from daemon.control import statusdoc
 from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
-from daemon.control.schema import ConfigurationDocument, StatusDocument, TokenDocument
+from daemon.control.schema import ConfigurationDocument, LogLine, StatusDocument, TokenDocument
 from daemon.enrolling import Enrolling
 from daemon.node import Node, boot_ns
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Settings
 from daemon.state.commands import StateCommand
 from daemon.state.outcome import Outcome as Applied
+from daemon.state.state import State
 
 LEADER_WITHIN_NS = 3_000_000_000
 LEADER_LOOK_S = 0.02
@@ -106,6 +107,18 @@ class NodeBackend:
 
     def log_first_index(self) -> int:
         return self.node.core.first_index
+
+    def log_lines(self, since: int, limit: int) -> Sequence[LogLine]:
+        return [self.node.journal.chronicle.line(entry) for entry in self.log_entries(since, limit)]
+
+    def snapshot_at(self, index: int) -> tuple[int, bytes] | None:
+        """Where the log still has its very first entry, the state before it is known without any snapshot."""
+        for snapshot in reversed(self.node.core.snapshots):
+            if snapshot.index <= index:
+                return snapshot.index, snapshot.body
+        if self.log_first_index() == 1:
+            return 0, State(self.settings.cluster.nodes).freeze()
+        return None
 
     def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
         return self.node.core.committed_entries(since, limit)

@@ -26,8 +26,9 @@ from daemon.cluster.core.effects import (
 )
 from daemon.cluster.core.effects import Event as CoreEvent
 from daemon.cluster.records import LogEntry
+from daemon.control.chronicle import Chronicle
 from daemon.control.events import EventHub
-from daemon.control.narrate import held_down, narrate
+from daemon.control.narrate import held_down, sentence
 from daemon.control.schema import Event
 from daemon.state.outcome import Outcome
 from datapath.engine import Change
@@ -44,6 +45,7 @@ class Journal:
     """Turns what the parts report into sentences; `applied_index` tells where the state stands."""
 
     def __init__(self, hub: EventHub, applied_index: Callable[[], int]) -> None:
+        self.chronicle = Chronicle()
         self._hub = hub
         self._applied_index = applied_index
         self._disk_told_again_at = 0.0
@@ -114,11 +116,10 @@ class Journal:
             self._disk_told_again_at = now + DISK_TOLD_EVERY_S
             log.error("the log cannot be written: %s; tried again every %d ms", reason, retry_ns // NS_PER_MS)
 
-    def applied(self, entry: LogEntry, outcome: Outcome) -> None:
-        """An entry of the replicated log has been applied here."""
-        line = narrate(entry)
-        verdict = "" if outcome.accepted else " [refused]"
-        log.info("%d: %s%s", entry.index, line.text, verdict)
+    def applied(self, entry: LogEntry, outcome: Outcome, epoch: int) -> None:
+        """An entry of the replicated log has been applied here; `epoch` is the configuration's after it."""
+        line = self.chronicle.add(entry, outcome, epoch)
+        log.info("%d: %s", entry.index, sentence(line))
         self._hub.publish(Event("state", entry.index, {"kind": line.kind, "text": line.text}))
 
     def changed(self, change: Change) -> None:

@@ -228,7 +228,7 @@ class Node:
 
     def _apply(self, entry: LogEntry) -> None:
         outcome = self.state.apply(entry)
-        self.journal.applied(entry, outcome)
+        self.journal.applied(entry, outcome, self.state.configuration_epoch)
         command = entry.command
         if isinstance(command, Admit) and self.transport is not None:
             self.transport.expect(command.node, command.incarnation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from daemon.cli.call import FAILED, OK, Call, CommandError
@@ -93,14 +93,37 @@ def verify(call: Call) -> int:
 
 
 def log(call: Call) -> int:
-    """`vipcast cluster log [-f] [-n N] [--since INDEX]`"""
+    """`vipcast cluster log [-f] [-n N] [--since INDEX|TIME]`"""
     count = call.number("--lines", LINES_DEFAULT, 1, LINES_MAX)
-    since = call.number("--since", 0, 0, 10**18) if call.has("--since") else -count
-    document = call.client.log(since, count)
-    _print_log(call, document.entries)
+    if call.has("--since"):
+        shown = _log_since(call, count if call.has("--lines") else None)
+    else:
+        document = call.client.log(-count, count)
+        _print_log(call, document.entries)
+        shown = document.entries[-1].index if document.entries else document.last_index
     if call.has("--follow"):
-        _follow(call, document.entries[-1].index if document.entries else document.last_index)
+        _follow(call, shown)
     return OK
+
+
+def _log_since(call: Call, count: int | None) -> int:
+    """Print from the place on that --since names, to the end where `count` is None; the last index shown."""
+    from daemon.cli import when  # noqa: PLC0415 - start-up time
+
+    asked = when.parse(call, "--since", datetime.now(UTC))
+    ends = call.client.log(-1, 1)
+    following = asked if isinstance(asked, int) else when.first_since(call, asked)
+    if following < ends.first_index:
+        call.out.note(f"The log that is kept here begins with entry {ends.first_index}")
+        following = ends.first_index
+    last = ends.last_index if count is None else min(ends.last_index, following + count - 1)
+    while following <= last:
+        entries = call.client.log(following, min(LINES_MAX, last - following + 1)).entries
+        if not entries:
+            break
+        _print_log(call, entries)
+        following = entries[-1].index + 1
+    return following - 1
 
 
 def events(call: Call) -> int:
@@ -130,10 +153,14 @@ def _follow(call: Call, shown: int) -> None:
 
 
 def _print_log(call: Call, entries: Iterable[LogLine]) -> None:
+    """Index, time, epoch of the configuration after it, and what happened."""
+    from daemon.control.narrate import sentence  # noqa: PLC0415 - start-up time
+
     for entry in entries:
         if call.out.json_wanted:
             call.out.compact(entry)
             continue
         when = datetime.fromtimestamp(entry.stamp_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        call.out.line(f"{entry.index:>6}  {when}  {entry.text}")
+        epoch = "-" if entry.epoch is None else entry.epoch
+        call.out.line(f"{entry.index:>6}  {when}  {epoch:>6}  {sentence(entry)}")
     call.out.flush()

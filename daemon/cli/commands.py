@@ -66,7 +66,8 @@ _SIMULATE = (
     Option("--dot", "", "print the transition as a graph for Graphviz"),
 )
 _LINES = Option("--lines", "N", "this many entries (default 50)", short="-n")
-_SINCE = Option("--since", "INDEX", "from this entry on")
+_SINCE = Option("--since", "INDEX|TIME", "from this entry, time or so long ago on: 4711, 21:10, 10min")
+_AT = Option("--at", "INDEX|TIME", "as it was after this entry, at this time or so long ago, by the log")
 
 
 def _same(words: str, other: str) -> Command:
@@ -84,7 +85,7 @@ _ROWS = (
         "",
         "Show the cluster: quorum, nodes, resources, failures",
         "status:show_all",
-        options=(_EVERYTHING,),
+        options=(_EVERYTHING, _AT),
     ),
     _row("status resources", "[<resource>]", "Show resources only", "status:show_resources", _PERHAPS),
     _row("status nodes", "", "Show nodes only", "status:show_nodes"),
@@ -358,6 +359,13 @@ _ROWS = (
     ),
     _row(
         "cluster log", "", "Show the replicated log as sentences", "cluster:log", options=(_FOLLOW, _LINES, _SINCE)
+    ),
+    _row(
+        "cluster history",
+        "",
+        "Show who changed the configuration, when and how",
+        "history:show",
+        options=(_LINES, _SINCE),
     ),
     _row("cluster events", "", "Print changes as they happen, one JSON document a line", "cluster:events"),
     *(

@@ -17,7 +17,11 @@ INFINITY = 1_000_000  # daemon.model.configuration has it too, and takes long to
 
 
 def show_all(call: Call) -> int:
-    """`vipcast status`"""
+    """`vipcast status [--at INDEX|TIME]`"""
+    if call.has("--at"):
+        from daemon.cli import past  # noqa: PLC0415 - start-up time
+
+        return past.show(call)
     if call.has("--file"):
         return show_resources(call)
     if call.out.json_wanted:

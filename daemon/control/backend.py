@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from daemon.cluster.records import LogEntry
-from daemon.control.schema import AgentDocument, ConfigurationDocument, StatusDocument, TokenDocument
+from daemon.control.schema import AgentDocument, ConfigurationDocument, LogLine, StatusDocument, TokenDocument
 from daemon.model.findings import Finding
 from daemon.scheduler.view import Plan, View
 from daemon.state.commands import StateCommand
@@ -102,6 +102,12 @@ class Backend(Protocol):
 
     def log_first_index(self) -> int:
         """Index of the oldest entry that this node still keeps; 1 where nothing was compacted yet."""
+
+    def log_lines(self, since: int, limit: int) -> Sequence[LogLine]:
+        """The same entries as sentences, with what came of them as far as this node knows."""
+
+    def snapshot_at(self, index: int) -> tuple[int, bytes] | None:
+        """The newest frozen state that is kept and has no entry after `index`, and its own index; None: none."""
 
     def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
         """Committed entries from index `since` on, at most `limit`, in order."""

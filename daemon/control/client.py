@@ -21,11 +21,13 @@ from daemon.control.schema import (
     CleanupRequest,
     ConfigurationDocument,
     EditRequest,
+    EntriesDocument,
     Event,
     ExplainDocument,
     LogDocument,
     Problem,
     RemoveNodeRequest,
+    SnapshotDocument,
     StatusDocument,
     TokenDocument,
     TokenRequest,
@@ -102,6 +104,13 @@ class ControlClient:
 
     def log(self, since: int | None = None, limit: int | None = None) -> LogDocument:
         return _decode(LogDocument, self._exchange("GET", _with_query("/v1/log", {"since": since, "limit": limit})))
+
+    def entries(self, since: int) -> EntriesDocument:
+        return _decode(EntriesDocument, self._exchange("GET", _with_query("/v1/entries", {"since": since})))
+
+    def snapshot(self, at: int) -> SnapshotDocument:
+        """Raises RefusalError: 404 when nothing so old is kept."""
+        return _decode(SnapshotDocument, self._exchange("GET", _with_query("/v1/snapshot", {"at": at})))
 
     def explain(self, resource: str, node: str | None = None) -> ExplainDocument:
         query = {"resource": resource, "node": node}

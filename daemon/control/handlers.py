@@ -28,15 +28,16 @@ from daemon.control.backend import (
     Refused,
     Unknown,
 )
-from daemon.control.narrate import narrate
 from daemon.control.routes import BODY_BYTES_MAX, LOG_ENTRIES_MAX, Parameter, Route
 from daemon.control.schema import (
     Accepted,
     CleanupRequest,
     EditRequest,
+    EntriesDocument,
     LogDocument,
     RemoveNodeRequest,
     ResourceStatus,
+    SnapshotDocument,
     TokenRequest,
 )
 from daemon.model.configuration import Configuration
@@ -47,6 +48,8 @@ from daemon.state.commands import Cleanup, Edit, Refresh, RemoveNode, StateComma
 PROPOSAL_TIMEOUT_MS = 10_000
 """an election takes well under a second: who has no outcome by then has no quorum"""
 LOG_ENTRIES_DEFAULT = 200
+ENTRIES_BYTES = 1 << 20
+"""an answer of /v1/entries ends with the entry that reaches it"""
 AUTHOR_CHARACTERS_MAX = 64
 COMMENT_CHARACTERS_MAX = 4096
 CONFIGURATION_BYTES_MAX = BODY_BYTES_MAX - 4 * (COMMENT_CHARACTERS_MAX + AUTHOR_CHARACTERS_MAX) - 1024
@@ -229,8 +232,34 @@ async def get_log(backend: Backend, asked: Asked) -> object:
     since = asked.integer("since")
     since = -limit if since is None else since
     start = max(last + 1 + since if since < 0 else since, first_kept)
-    entries = tuple(narrate(entry) for entry in backend.log_entries(start, limit))
-    return LogDocument(entries, first_kept, last)
+    return LogDocument(tuple(backend.log_lines(start, limit)), first_kept, last)
+
+
+async def get_entries(backend: Backend, asked: Asked) -> object:
+    """Whoever computes with them does it in his own process: a replay takes longer than a heartbeat may wait."""
+    asked.refuse_unknown_words()
+    since, limit = asked.integer("since") or 0, asked.integer("limit")
+    limit = LOG_ENTRIES_MAX if limit is None else limit
+    if not 1 <= limit <= LOG_ENTRIES_MAX:
+        raise ApiError(400, "bad-request", f"limit={limit}: ask for 1 to {LOG_ENTRIES_MAX} entries at once")
+    entries, size = [], 0
+    for entry in backend.log_entries(max(since, 1), limit):
+        entries.append(msgspec.msgpack.encode(entry))
+        size += len(entries[-1])
+        if size >= ENTRIES_BYTES:
+            break
+    return EntriesDocument(tuple(entries), backend.log_first_index(), backend.status().applied_index)
+
+
+async def get_snapshot(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    at = asked.integer("at") or 0
+    found = backend.snapshot_at(at)
+    if found is None:
+        oldest = backend.log_first_index() - 1
+        raise ApiError(404, "not-found", f"nothing is kept of entry {at}; the oldest that can be shown is {oldest}")
+    status = backend.status()
+    return SnapshotDocument(found[0], found[1], status.cluster, status.node)
 
 
 async def get_explain(backend: Backend, asked: Asked) -> object:
@@ -293,6 +322,8 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("POST", "/v1/remove-node"): post_remove_node,
     ("GET", "/v1/who"): get_who,
     ("GET", "/v1/log"): get_log,
+    ("GET", "/v1/entries"): get_entries,
+    ("GET", "/v1/snapshot"): get_snapshot,
     ("GET", "/v1/explain"): get_explain,
     ("GET", "/v1/agent"): get_agent,
     ("POST", "/v1/token"): post_token,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart, Roster
@@ -19,6 +21,8 @@ from daemon.state.commands import (
     StateCommand,
     Tick,
 )
+from daemon.state.outcome import Change
+from daemon.state.slots import Phase, Slot
 
 _decoder: msgspec.msgpack.Decoder[StateCommand] = msgspec.msgpack.Decoder(StateCommand)
 
@@ -109,3 +113,41 @@ def _tell_slots(slots: Slots) -> str:
 
 def _scope(resource: str | None, node: str | None) -> str:
     return f"{resource or 'every resource'} on {node or 'every node'}"
+
+
+def sentence(line: LogLine) -> str:
+    """An entry and what came of it, in one line."""
+    text = "; ".join((line.text, *line.slots))
+    return text if line.accepted is not False else f"{text} [refused: {line.reason}]"
+
+
+def tell_slots(changed: Mapping[tuple[str, int], Change]) -> list[str]:
+    """Who has which slots from an entry on; what a report of a node says itself is not repeated."""
+    told: dict[tuple[str, str], list[int]] = {}
+    for (address, number), (before, after) in changed.items():
+        form = _slot_form(before, after)
+        if form:
+            told.setdefault((form, address), []).append(number)
+    return [
+        form.format(f"slot{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} of {address}")
+        for (form, address), numbers in told.items()
+    ]
+
+
+def _slot_form(before: Slot | None, after: Slot | None) -> str:
+    if after is None:
+        return "nobody has {} any more" if before is not None else ""
+    if before is not None and before.generation == after.generation and after.phase is not Phase.SPLIT:
+        return ""
+    match after.phase:
+        case Phase.OPEN:
+            kept = before is not None and before.holder == after.holder and before.phase is not Phase.SPLIT
+            return f"{after.holder} {'keeps' if kept else 'takes'} {{}}"
+        case Phase.DRAINING:
+            if after.successor is None:
+                return f"{after.holder} begins to give up {{}}"
+            return f"{after.holder} begins to hand {{}} over to {after.successor}"
+        case Phase.SPLIT:
+            return f"{after.successor} takes what is new of {{}}" if after.successor is not None else ""
+        case Phase.CLOSING:
+            return f"{after.holder} is to close {{}}"

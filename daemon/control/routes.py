@@ -12,10 +12,12 @@ from daemon.control.schema import (
     CleanupRequest,
     ConfigurationDocument,
     EditRequest,
+    EntriesDocument,
     Event,
     ExplainDocument,
     LogDocument,
     RemoveNodeRequest,
+    SnapshotDocument,
     StatusDocument,
     TokenDocument,
     TokenRequest,
@@ -26,7 +28,7 @@ from daemon.control.schema import (
 BODY_BYTES_MAX = messages.BODY_BYTES_MAX
 """of a request: more than the log takes in one entry needs not be read"""
 LOG_ENTRIES_MAX = 1000
-"""in one answer of /v1/log"""
+"""in one answer of /v1/log and /v1/entries"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,26 @@ ROUTES: tuple[Route, ...] = (
             Parameter("since", "index of the first entry; negative: that many before the end", integer=True),
             Parameter("limit", f"how many entries at most, 1 to {LOG_ENTRIES_MAX}", integer=True),
         ),
+    ),
+    Route(
+        "GET",
+        "/v1/entries",
+        "Entries of the replicated log as they are",
+        Right.READ,
+        EntriesDocument,
+        parameters=(
+            Parameter("since", "index of the first entry", required=True, integer=True),
+            Parameter("limit", f"how many entries at most, 1 to {LOG_ENTRIES_MAX}", integer=True),
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/snapshot",
+        "The newest state that is kept and is not younger than an entry",
+        Right.READ,
+        SnapshotDocument,
+        parameters=(Parameter("at", "index of that entry", required=True, integer=True),),
+        problems=(404,),
     ),
     Route(
         "GET",

@@ -353,9 +353,18 @@ class LogLine(msgspec.Struct, frozen=True):
     term: int
     stamp_ms: int
     kind: str
-    """`admit`, `lost`, `edit`, `result`, `slots`, `cleanup`, `refresh`, `drain`, `tick`, `noop`"""
+    """`admit`, `lost`, `restart`, `roster`, `edit`, `result`, `slots`, `cleanup`, `refresh`, `drain`, `leave`,
+    `remove-node`, `tick`, `noop`"""
     node: str | None
     text: str
+    accepted: bool | None = None
+    """whether it counted; None: the answering node has not applied it since it started"""
+    reason: str = ""
+    """why it was refused"""
+    slots: tuple[str, ...] = ()
+    """what it did to slots: `a1 takes slots 0, 3 of VIP`"""
+    epoch: int | None = None
+    """of the configuration after it; None as with `accepted`"""
 
 
 class LogDocument(msgspec.Struct, frozen=True):
@@ -365,6 +374,32 @@ class LogDocument(msgspec.Struct, frozen=True):
     first_index: int
     """oldest entry that is still kept"""
     last_index: int
+    schema: int = SCHEMA
+
+
+class EntriesDocument(msgspec.Struct, frozen=True):
+    """GET /v1/entries: the log as it is, for who wants to apply it himself (`daemon.state`)."""
+
+    entries: tuple[bytes, ...]
+    """each a `daemon.cluster.records.LogEntry` as msgpack; as many as fit, but one at least where there is one"""
+    first_index: int
+    """oldest entry that is still kept"""
+    last_index: int
+    """newest that the answering node has applied"""
+    schema: int = SCHEMA
+
+
+class SnapshotDocument(msgspec.Struct, frozen=True):
+    """GET /v1/snapshot: the replicated state as it was once."""
+
+    index: int
+    """of the last entry that it includes; 0: none"""
+    state: bytes
+    """`State.freeze()`"""
+    cluster: str
+    """the cluster's name"""
+    node: str
+    """who answers"""
     schema: int = SCHEMA
 
 

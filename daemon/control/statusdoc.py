@@ -18,35 +18,23 @@ from daemon.control.schema import (
     AddressStatus,
     CounterStatus,
     DatapathStatus,
-    FailedAction,
     LatenessStatus,
     LinkStatus,
     NodeStatus,
-    PendingAction,
-    SlotPhase,
     SlotStatus,
     StatusDocument,
 )
+from daemon.control.statedoc import complete, failed_actions, pending_actions, refused_addresses, slots_of
 from daemon.lateness import BOUNDS_MS, Lateness
 from daemon.realtime import UNKNOWN, Punctuality
 from daemon.scheduler.cluster import Cluster
-from daemon.scheduler.view import OperationView, View
 from daemon.settings import Settings
-from daemon.state.slots import Phase, Slot
 from daemon.state.state import State
 from datapath.engine import Counter, Wish
 from datapath.mac import shared_mac
 
 NS_PER_MS = 1_000_000
 VERSION = version("vipcast")
-
-_PHASES: Mapping[Phase, SlotPhase] = {
-    Phase.OPEN: "open",
-    Phase.DRAINING: "draining",
-    Phase.SPLIT: "opening",
-    Phase.CLOSING: "closing",
-}
-_FOUND_BY_A_PROBE = (0, 7, 8)
 
 
 def build(
@@ -66,7 +54,7 @@ def build(
     """The whole document, as this node sees it now."""
     view = state.view()
     cluster = resourcetree.read(view)
-    slots = {address: tuple(_slots(held)) for address, held in state.slots.items()}
+    slots = {address: tuple(slots_of(held)) for address, held in state.slots.items()}
     planned = {action.key for action in state.plan.actions}
     running = {action.key: action for action in state.plan.actions if planned.isdisjoint(action.after)}
     return StatusDocument(
@@ -79,13 +67,10 @@ def build(
         applied_index=state.index,
         epoch=state.configuration_epoch,
         nodes=tuple(_nodes(cluster, core, state, now_ns)),
-        resources=resourcetree.resources(cluster, running.values(), _complete(state, slots)),
+        resources=resourcetree.resources(cluster, running.values(), complete(state, slots)),
         addresses=tuple(_addresses(state, slots, serving)),
-        failed_actions=(*failed_actions(view), *_refused_addresses(state)),
-        pending_actions=tuple(
-            PendingAction(action.instance, action.operation, action.node, action.key in running)
-            for action in state.plan.actions
-        ),
+        failed_actions=(*failed_actions(view), *refused_addresses(state)),
+        pending_actions=tuple(pending_actions(state)),
         links=tuple(_links(settings, transport)),
         refusals=dict(transport.refusals) if transport is not None else {},
         datapath=DatapathStatus(engine, tuple(_counters(counters))),
@@ -94,46 +79,6 @@ def build(
         versions={"vipcast": VERSION},
         age_ms_max=None if as_of_ns is None else -((as_of_ns - now_ns) // NS_PER_MS),
     )
-
-
-def failed_actions(view: View) -> Iterator[FailedAction]:
-    """Operations whose last result is a failure that nobody has cleaned up, oldest first."""
-    for result in sorted(view.operations, key=lambda result: result.serial):
-        if not _failed(result):
-            continue
-        yield FailedAction(
-            instance=result.instance,
-            operation=result.operation,
-            interval_ms=result.interval_ms,
-            node=result.node,
-            exit_code=result.exit_code,
-            status=result.status,
-            reason=result.reason,
-            stamp_ms=result.stamp_ms,
-            fail_count=view.failures.get((result.instance, result.node), 0),
-        )
-
-
-def _refused_addresses(state: State) -> Iterator[FailedAction]:
-    """Shared addresses that a host could not serve, with what its kernel or its settings said."""
-    for (address, node), reason in sorted(state.refusals.items()):
-        yield FailedAction(
-            instance=address,
-            operation="start",
-            interval_ms=0,
-            node=node,
-            exit_code=1,
-            status="done",
-            reason=reason,
-            stamp_ms=state.results.last_failure_ms.get((address, node), 0),
-            fail_count=state.failures.get((address, node), 0),
-        )
-
-
-def _failed(result: OperationView) -> bool:
-    if result.operation == "monitor" and result.interval_ms == 0 and result.exit_code in _FOUND_BY_A_PROBE:
-        return result.status != "done"
-    return result.status != "done" or result.exit_code != result.expected
 
 
 # ---- nodes
@@ -222,17 +167,7 @@ def _lease_left_ms(core: CoreStatus, now_ns: int) -> int:
     return max(0, (core.lease_until_ns or 0) - now_ns) // NS_PER_MS
 
 
-# ---- addresses and slots
-
-
-def _slots(held: Mapping[int, Slot]) -> Iterator[SlotStatus]:
-    for number, slot in sorted(held.items()):
-        yield SlotStatus(number, slot.holder, _PHASES[slot.phase], slot.successor, slot.generation, slot.opened)
-
-
-def _complete(state: State, slots: Mapping[str, tuple[SlotStatus, ...]]) -> dict[str, tuple[SlotStatus, ...]]:
-    """Slots of addresses that are shared now; what is being given up is no instance of theirs."""
-    return {address: slots.get(address, ()) for address in state.slot_driven()}
+# ---- addresses
 
 
 def _addresses(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from daemon.model.findings import Finding
+from daemon.state.slots import Slot
+
+Change = tuple[Slot | None, Slot | None]
+"""before and after; None: nobody's"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,5 +22,5 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     conflict: bool = False
     """an edit that was made from an epoch that is no longer the configuration's"""
-    slots_changed: tuple[tuple[str, int], ...] = ()
-    """(address, slot) whose holder or phase is another one now"""
+    slots_changed: Mapping[tuple[str, int], Change] = field(default_factory=dict)
+    """(address, slot) → what it was and what it is now, where that differs; sorted"""

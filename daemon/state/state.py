@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import msgspec
@@ -91,8 +91,9 @@ class State:
             settle(self)
             self.planned_ms = self.now_ms
         after = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
-        changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-        return Outcome(outcome.accepted, outcome.sentence, outcome.findings, outcome.conflict, tuple(changed))
+        keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        changed = {key: (before.get(key), after.get(key)) for key in keys}
+        return replace(outcome, slots_changed=changed)
 
     def _apply(self, entry: LogEntry) -> Outcome:
         match entry.command:

@@ -38,6 +38,11 @@ def status_in_full(document: StatusDocument, paint: Paint = plain) -> Iterator[s
     yield from status(document, paint)
     yield ""
     yield from _details(document, paint)
+    yield from pending(document)
+
+
+def pending(document: StatusDocument) -> Iterator[str]:
+    """What is planned and not done yet."""
     if document.pending_actions:
         yield ""
         yield "Pending Actions:"

@@ -25,10 +25,10 @@ from daemon.cluster.timers import Timers
 from daemon.control import statusdoc
 from daemon.control.access import Access
 from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, NoSuchAgent, Outcome, Refused
+from daemon.control.chronicle import Chronicle
 from daemon.control.client import ControlClient
 from daemon.control.events import EventHub
-from daemon.control.narrate import narrate
-from daemon.control.schema import ConfigurationDocument, Event, StatusDocument, TokenDocument
+from daemon.control.schema import ConfigurationDocument, Event, LogLine, StatusDocument, TokenDocument
 from daemon.control.server import ControlServer
 from daemon.enrolling import Enrolling
 from daemon.scheduler.view import Plan, View
@@ -68,6 +68,9 @@ class StateBackend:
     state: State = field(init=False)
     entries: list[LogEntry] = field(default_factory=list)
     quorate: bool = True
+    chronicle: Chronicle = field(default_factory=Chronicle)
+    snapshots: list[tuple[int, bytes]] = field(default_factory=list)
+    first_index: int = 1
     agents: dict[str, AgentAnswer] = field(default_factory=lambda: dict(AGENTS))
     leader_removes: bool = True
     """nodes that are told to leave go off the roster at once"""
@@ -85,7 +88,8 @@ class StateBackend:
         entry = LogEntry(len(self.entries) + 1, 1, STAMP_MS + len(self.entries), command)
         self.entries.append(entry)
         outcome = self.state.apply(entry)
-        self.hub.publish(Event("state", entry.index, {"text": narrate(entry).text}))
+        line = self.chronicle.add(entry, outcome, self.state.configuration_epoch)
+        self.hub.publish(Event("state", entry.index, {"text": line.text}))
         return outcome
 
     def request(self, command: StateCommand) -> Applied:
@@ -226,10 +230,28 @@ class StateBackend:
     def view(self) -> View:
         return self.state.view()
 
+    def cut(self, index: int) -> None:
+        """Keep the state as of entry `index`, and forget the entries up to it."""
+        state = State(HOSTS)
+        for entry in self.entries[:index]:
+            state.apply(entry)
+        self.snapshots.append((index, state.freeze()))
+        self.first_index = index + 1
+
     def log_first_index(self) -> int:
-        return 1
+        return self.first_index
+
+    def log_lines(self, since: int, limit: int) -> Sequence[LogLine]:
+        return [self.chronicle.line(entry) for entry in self.log_entries(since, limit)]
+
+    def snapshot_at(self, index: int) -> tuple[int, bytes] | None:
+        kept = [snapshot for snapshot in self.snapshots if snapshot[0] <= index]
+        if not kept and self.first_index == 1:
+            return 0, State(HOSTS).freeze()
+        return kept[-1] if kept else None
 
     def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
+        since = max(since, self.first_index)
         return self.entries[since - 1 : since - 1 + limit]
 
 

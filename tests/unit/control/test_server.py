@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon.cluster.records import Lost
+from daemon.cluster.records import LogEntry, Lost
+from daemon.control import handlers
 from daemon.control import server as server_module
 from daemon.control.client import RefusalError
 from daemon.control.openapi import openapi
@@ -27,6 +28,7 @@ from daemon.control.routes import BODY_BYTES_MAX, ROUTES
 from daemon.control.schema import Accepted, CleanupRequest, EditRequest, Event
 from daemon.model.configuration import Configuration, Order, Primitive
 from daemon.state.commands import Edit, Result
+from daemon.state.state import State
 from tests.unit.control.living import HOSTS, Living, living
 
 
@@ -378,3 +380,30 @@ def test_the_socket_goes_with_the_server() -> None:
 
 def test_the_socket_belongs_to_its_owner_alone_where_there_is_no_group(cluster: Living) -> None:
     assert stat.S_IMODE(Path(cluster.path).stat().st_mode) == 0o600
+
+
+def test_entries_and_a_kept_state_are_what_a_client_can_apply_himself(cluster: Living) -> None:
+    snapshot = cluster.client.snapshot(3)
+    state = State.thaw(snapshot.state)
+    document = cluster.client.entries(snapshot.index + 1)
+    for encoded in document.entries:
+        state.apply(msgspec.msgpack.decode(encoded, type=LogEntry))
+    assert state.digest() == cluster.backend.state.digest()
+    assert (document.first_index, document.last_index) == (1, state.index)
+
+
+def test_an_answer_with_entries_ends_before_it_is_too_big(cluster: Living, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "ENTRIES_BYTES", 40)
+    document = cluster.client.entries(1)
+    assert len(document.entries) < len(cluster.backend.entries)
+    assert sum(map(len, document.entries[:-1])) < 40
+
+
+def test_a_state_that_is_not_kept_any_more_is_refused_with_the_oldest(cluster: Living) -> None:
+    cluster.on_loop(lambda: cluster.backend.cut(3))
+    with pytest.raises(
+        RefusalError, match="nothing is kept of entry 2; the oldest that can be shown is 3"
+    ) as refused:
+        cluster.client.snapshot(2)
+    assert refused.value.status == 404
+    assert cluster.client.snapshot(3).index == 3

@@ -1,0 +1,116 @@
+"""`vipcast cluster history`: who changed the configuration, when, how and to what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import msgspec
+
+from daemon.cli import past, when
+from daemon.cli.call import OK, Call, CommandError
+from daemon.cluster.records import LogEntry, Request
+from daemon.model.changes import describe_change
+from daemon.model.configuration import Configuration
+from daemon.state import frozen
+from daemon.state.commands import Edit, StateCommand
+
+LINES_DEFAULT = 50
+LINES_MAX = 1000
+CHANGE_CHARACTERS_MAX = 160
+
+_decode = msgspec.msgpack.Decoder(StateCommand).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A configuration, and the edit that made it."""
+
+    epoch: int
+    stamp_ms: int
+    author: str
+    node: str
+    comment: str
+    configuration: bytes
+
+
+class VersionLine(msgspec.Struct, frozen=True):
+    """One version for programs."""
+
+    epoch: int
+    stamp_ms: int
+    author: str
+    node: str
+    """where it was typed"""
+    comment: str
+    changes: tuple[str, ...]
+
+
+def show(call: Call) -> int:
+    """`vipcast cluster history [-n N] [--since INDEX|TIME]`"""
+    count = call.number("--lines", LINES_DEFAULT, 1, LINES_MAX)
+    since = 0
+    if call.has("--since"):
+        asked = when.parse(call, "--since", datetime.now(UTC))
+        since = asked if isinstance(asked, int) else when.first_since(call, asked)
+    lines = _lines(call, since, count)
+    if call.out.json_wanted:
+        call.out.document(lines)
+        return OK
+    call.out.lines(_told(line) for line in lines)
+    if not lines:
+        call.out.line("The log that is kept here has no edit of the configuration")
+    first = call.client.log(-1, 1).first_index
+    if first > 1:
+        call.out.note(f"Edits before entry {first} are not kept any more")
+    return OK
+
+
+def _lines(call: Call, since: int, count: int) -> tuple[VersionLine, ...]:
+    ends = call.client.log(-1, 1)
+    snapshot = past.snapshot_before(call, ends.first_index - 1)
+    try:
+        start = frozen.decode(snapshot.state)
+    except frozen.ThawError as problem:
+        raise CommandError(past.unreadable(snapshot, problem)) from problem
+    made = list(versions(start, past.entries(call, snapshot.index + 1, ends.last_index)))
+    shown = [version for version in made if version.epoch >= since][-count:]
+    before = {one.epoch: other.configuration for other, one in pairwise(made)}
+    return tuple(_line(version, before.get(version.epoch, start.configuration)) for version in shown)
+
+
+def versions(start: frozen.Frozen, entries: Iterator[LogEntry]) -> Iterator[Version]:
+    """The edits that were accepted, by the rules of `State.apply`: an outdated or repeated one changed nothing.
+
+    What is no valid configuration is refused by the control API before it can reach the log.
+    """
+    epoch, tickets = start.configuration_epoch, frozen.tickets_thawed(start.tickets)
+    for entry in entries:
+        request = entry.command
+        if not isinstance(request, Request):
+            continue
+        if not tickets.first_time(request.origin, request.incarnation, request.ticket):
+            continue
+        try:
+            edit = _decode(request.body)
+        except msgspec.MsgspecError:
+            continue
+        if isinstance(edit, Edit) and edit.base_epoch in (None, epoch):
+            epoch = entry.index
+            yield Version(epoch, entry.stamp_ms, edit.author, request.origin, edit.comment, edit.configuration)
+
+
+def _line(version: Version, before: bytes) -> VersionLine:
+    old, new = (Configuration.model_validate_json(text) for text in (before, version.configuration))
+    changes = tuple(describe_change(old, new)) or ("nothing",)
+    return VersionLine(version.epoch, version.stamp_ms, version.author, version.node, version.comment, changes)
+
+
+def _told(line: VersionLine) -> str:
+    changes = "; ".join(line.changes)
+    if len(changes) > CHANGE_CHARACTERS_MAX:
+        changes = changes[: CHANGE_CHARACTERS_MAX - 1] + "…"
+    who = f"{line.author or 'somebody'} on {line.node}"
+    return f"{line.epoch:>6}  {when.stamp(line.stamp_ms)}  {who}: {line.comment or '(no comment)'}  [{changes}]"
