@@ -77,4 +77,14 @@ MEMBERSHIP = (
         "leaving:remove",
         (1, 1),
     ),
+    row(
+        "node reset",
+        "",
+        "Move this node's memory aside, so that it joins again with an empty one; vipcastd must not run",
+        "resetting:reset",
+        options=(
+            Option("--yes", "", "do not ask"),
+            Option("--settings", "FILE", "of the node (default /etc/vipcast/vipcast.toml)"),
+        ),
+    ),
 )
