@@ -42,6 +42,10 @@ class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
     """the sender has never voted nor confirmed anything, as far as its store remembers"""
     votes: bool = True
     """the sender has the right to vote on its disk"""
+    joins: bool = False
+    """the sender's settings name no founders: it belongs to the cluster that takes it in"""
+    witness: bool = False
+    """the sender votes and keeps the log, and holds nothing"""
 
 
 class Append(msgspec.Struct, tag="ap", array_like=True, frozen=True):
@@ -158,6 +162,12 @@ class SnapshotAnswer(msgspec.Struct, tag="sa", array_like=True, frozen=True):
     """and those behind it whose bits are set: bit n is piece `pieces` + 1 + n"""
 
 
+class Dismissed(msgspec.Struct, tag="di", array_like=True, frozen=True):
+    """This store of yours was taken off the roster; it does not join again by itself."""
+
+    store_id: str
+
+
 class Proposal(msgspec.Struct, array_like=True, frozen=True):
     ticket: int
     body: bytes
@@ -183,6 +193,7 @@ Message = (
     | Grant
     | AskRestart
     | Propose
+    | Dismissed
     | SnapshotPiece
     | SnapshotAnswer
 )

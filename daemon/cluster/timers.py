@@ -47,6 +47,8 @@ class Timers:
     """how long the kernel may go on serving while the daemon starts again; 0: it may not"""
     hold_down_ms: int = 60_000
     """a node that is lost again and again is held down for longer each time, for so long at most; 0: never"""
+    absence_ms: int = 60_000
+    """a voter that is lost for so long gives its vote to a learner, where there is one"""
 
     @cached_property
     def heartbeat_ns(self) -> int:
@@ -90,6 +92,10 @@ class Timers:
     @cached_property
     def commit_bound_ns(self) -> int:
         return self.commit_bound_ms * NS_PER_MS
+
+    @cached_property
+    def absence_ns(self) -> int:
+        return self.absence_ms * NS_PER_MS
 
     @property
     def lease_least_ms(self) -> int:
@@ -145,6 +151,7 @@ _LEAST_MS = {
     "election_ms": 1,
     "commit_ms": 1,
     "commit_bound_ms": 1,
+    "absence_ms": 1,
 }
 
 PROFILES = {

@@ -9,12 +9,13 @@ from daemon.cluster.core.effects import (
     DeclaredLost,
     ProposalCommitted,
     Refused,
+    RosterChanged,
     SnapshotTaken,
 )
 from daemon.cluster.core.proposals import Proposals
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.snapshot import BODY_BYTES_MAX, Snapshot, snapshot_of
-from daemon.cluster.records import Admit, LogEntry, Lost, Request, Restart
+from daemon.cluster.records import Admit, LogEntry, Lost, Request, Restart, Roster
 
 
 class Commits:
@@ -33,6 +34,7 @@ class Commits:
         admissions = replica.admissions
         for entry in entries:
             admissions.commit(entry)
+            replica.rosters.commit(entry)
             replica.compaction.committed(entry, admissions.committed, admissions.recorded, replica.remembered)
             self._note(entry)
         replica.commit = index
@@ -46,6 +48,8 @@ class Commits:
             self._note_proposal(command.origin, command.incarnation, command.ticket, entry.index)
         elif isinstance(command, Admit):
             self._note_admission(command.node, command.incarnation, entry.index)
+        elif isinstance(command, Roster):
+            self.replica.report(RosterChanged(entry.index, command.why))
         elif isinstance(command, Lost) and command.node == self.replica.name:
             self.replica.report(DeclaredLost(entry.index))
         elif isinstance(command, Restart) and command.node == self.replica.name:

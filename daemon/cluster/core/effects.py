@@ -180,6 +180,21 @@ class StoreLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterChanged:
+    """The cluster has another roster: committed at `index`, `why` says what has changed."""
+
+    index: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WasDismissed:
+    """This node's store was taken off the roster, says `by`: end, and join again with an empty one if at all."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class WaitsForFounders:
     """A new cluster is founded by all its nodes; these were not heard yet."""
 
@@ -227,6 +242,8 @@ Event = (
     | ProposalCommitted
     | StoreLost
     | WaitsForFounders
+    | RosterChanged
+    | WasDismissed
     | SnapshotTaken
     | SnapshotComes
     | SnapshotRestored
@@ -271,7 +288,7 @@ class PeerStatus:
     enforced_epoch: int
     """as the node itself says"""
     store_lost: bool = False
-    """learner: its store was lost; it does not vote"""
+    """its store is another one than the log has for its name; it does not vote"""
     restarts: bool = False
     """its daemon starts again by intention; its kernel goes on serving meanwhile"""
     losses: int = 0
@@ -280,6 +297,8 @@ class PeerStatus:
     """from the first to the last of these losses"""
     held_ms: int = 0
     """for how long it is held down still, for it comes and goes; 0: it is not"""
+    role: str = "voter"
+    """voter, learner, witness, or joining: on no roster yet"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,9 @@ class Elections:
         """When it is this follower's turn; FAR_NS while it could not win or not write its vote down."""
         membership, suffrage = self.replica.membership, self.replica.suffrage
         live = [peer for peer in membership.live_peers(now_ns) if suffrage.counts(peer.name)]
-        if not suffrage.votes:
+        if not suffrage.stands or self.replica.disk.refusing:
             return FAR_NS
-        if len(live) + 1 < quorum.majority(self.replica.voters) or self.replica.disk.refusing:
+        if not quorum.is_quorum({self.replica.name, *(peer.name for peer in live)}, self.replica.electorate):
             return FAR_NS
         before_me = sum(peer.rank < membership.rank for peer in live if peer.name != self.replica.leader)
         turn_ns = self._promise_end_ns() + before_me * self.replica.timers.election_step_ns
@@ -80,7 +80,7 @@ class Elections:
 
     def _count_pre_votes(self, now_ns: int) -> None:
         """Rule 8: a refusal says how long to wait, so that nobody waits longer than the last promise lasts."""
-        soonest_ns = quorum.soonest(self._waits, self.replica.voters)
+        soonest_ns = quorum.soonest(self._waits, self.replica.electorate)
         if soonest_ns is None:
             return
         if soonest_ns <= now_ns:
@@ -90,7 +90,7 @@ class Elections:
 
     def _give_up(self, now_ns: int) -> None:
         told_to_wait = (
-            self.role is Role.PRECANDIDATE and quorum.soonest(self._waits, self.replica.voters) is not None
+            self.role is Role.PRECANDIDATE and quorum.soonest(self._waits, self.replica.electorate) is not None
         )
         self.step_down()
         self._not_before_ns = now_ns if told_to_wait else now_ns + self._random_step_ns()
@@ -127,11 +127,11 @@ class Elections:
     @property
     def is_won(self) -> bool:
         own = self.replica.name in self._votes
-        return self.role is Role.CANDIDATE and own and quorum.is_quorum(self._votes, self.replica.voters)
+        return self.role is Role.CANDIDATE and own and quorum.is_quorum(self._votes, self.replica.electorate)
 
     def on_transfer(self, sender: str, transfer: Transfer, now_ns: int) -> None:
         """Rule 10: the leader has stopped granting, so nobody's promise to it is needed any more."""
-        if self.role is Role.LEADER or self.replica.disk.refusing or not self.replica.suffrage.votes:
+        if self.role is Role.LEADER or self.replica.disk.refusing or not self.replica.suffrage.stands:
             return
         if transfer.term == self.replica.term and sender == self.replica.leader:
             self._campaign(now_ns, by_transfer=True)
@@ -195,4 +195,5 @@ class Elections:
 
     def _random_step_ns(self) -> int:
         timers = self.replica.timers
-        return int(timers.election_step_ns * (0.5 + self.replica.random.random() * len(self.replica.voters)))
+        voters = len(self.replica.electorate.voters)
+        return int(timers.election_step_ns * (0.5 + self.replica.random.random() * voters))

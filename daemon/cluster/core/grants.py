@@ -5,17 +5,15 @@ It never asks whether a node is alive: it asks whether a lease could still be ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from daemon.cluster.core.membership import Peer
 from daemon.cluster.timers import Timers
 
 
 class Grants:
-    def __init__(self, peers: Iterable[str], elected_ns: int, expired: str | None, timers: Timers) -> None:
+    def __init__(self, elected_ns: int, expired: str | None, timers: Timers) -> None:
         """`expired`: the former leader, where all that it can hold is a leadership lease that is over (rule 18)."""
-        # Rule 17: leaders before this one may have granted up to now; nobody can ask them.
-        self._granted_ns = dict.fromkeys(peers, elected_ns)
+        self._elected_ns = elected_ns
+        self._granted_ns: dict[str, int] = {}
         self._granted: dict[str, tuple[int, int]] = {}
         """peer → newest (incarnation, sequence) that was granted"""
         self.expired = expired
@@ -39,7 +37,8 @@ class Grants:
         """From when on `Lost(name)` may be appended, unless it is granted again (rules 16 to 18)."""
         if name == self.expired:
             return 0
-        return self._granted_ns[name] + self._timers.loss_after_ns
+        # Rule 17: leaders before this one may have granted up to its election; nobody can ask them.
+        return self._granted_ns.get(name, self._elected_ns) + self._timers.loss_after_ns
 
     def count_from(self, name: str, now_ns: int) -> None:
         """A lease of `name` may run from now on that this leader has not granted.

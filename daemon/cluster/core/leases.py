@@ -11,9 +11,10 @@ elected when the former one no longer grants anything.  Only durations on this h
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable
 
 from daemon.cluster.core import quorum
+from daemon.cluster.core.quorum import Electorate
 
 ROUNDS_MAX = 64
 """stamps of a leader's rounds that are kept; older ones could not carry a leadership lease any more"""
@@ -41,9 +42,15 @@ class Promise:
 class Rounds:
     """The leader's rounds of one term, and the leadership lease that their answers carry."""
 
-    def __init__(self, name: str, voters: AbstractSet[str], leadership_lease_ns: int) -> None:
+    def __init__(self, name: str, electorate: Callable[[], Electorate], leadership_lease_ns: int) -> None:
+        """`electorate()`: who votes at present.
+
+        It changes while rounds are being answered.  What the former one has answered goes on to count, because a voter
+        that is new must have processed a message of this leader's before it can help to elect another, and has
+        promised as much by that; and two electorates that follow each other have no disjoint quorums.
+        """
         self._name = name
-        self._voters = voters
+        self._electorate = electorate
         self._leadership_lease_ns = leadership_lease_ns
         self._stamps: dict[int, int] = {}
         self._answered: dict[str, int] = {}
@@ -70,9 +77,9 @@ class Rounds:
         if stamp_ns <= self._answered.get(voter, stamp_ns - 1):
             return
         self._answered[voter] = stamp_ns
-        start = quorum.reached(self._answered, self._voters)
+        start = quorum.reached(self._answered, self._electorate())
         if start is not None:
-            self.lease_end_ns = start + self._leadership_lease_ns
+            self.lease_end_ns = max(self.lease_end_ns or 0, start + self._leadership_lease_ns)
 
     def lead(self, now_ns: int) -> bool:
         """Whether the leadership lease runs."""

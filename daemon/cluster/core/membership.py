@@ -3,6 +3,9 @@
 A peer is *fresh* once one of its heartbeats echoes this process's own incarnation: it has heard this very process.
 Only then do its other messages count.  A recording of an earlier life of the cluster can never echo an incarnation
 that did not exist yet, so replaying it changes nothing, though the seal on it is genuine.
+
+Peers are the others on the roster, and a bounded number of *strangers*: nodes with the cluster's key that ask to
+join, and for a node that joins itself everybody.
 """
 
 from __future__ import annotations
@@ -15,12 +18,16 @@ from daemon.cluster.timers import Timers
 
 SENT_MAX = 256
 """stamps of own heartbeats that are kept at most"""
+STRANGERS_MAX = 16
+LAST_RANK = 1 << 16
+"""of who is on no roster"""
 
 
 @dataclass(slots=True)
 class Peer:
     name: str
     rank: int
+    on_roster: bool = True
     incarnation: int = -1
     """-1: never heard"""
     sequence: int = 0
@@ -31,6 +38,8 @@ class Peer:
     store_id: str = ""
     blank: bool = False
     votes: bool = False
+    joins: bool = False
+    witness: bool = False
     heard_ns: int | None = None
     fresh: bool = False
     echoed_sequence: int = 0
@@ -44,16 +53,50 @@ class Peer:
 
 
 class Membership:
-    def __init__(self, name: str, members: Sequence[str], incarnation: int, boot_id: str, timers: Timers) -> None:
+    def __init__(
+        self,
+        name: str,
+        roster: Sequence[str],
+        incarnation: int,
+        boot_id: str,
+        timers: Timers,
+        *,
+        joins: bool,
+        witness: bool,
+    ) -> None:
+        """`roster`: names in the order of rank, as for `sync`; `joins`, `witness`: as heartbeats tell the others."""
         self.name = name
         self.incarnation = incarnation
         self.kernel_boot_id = boot_id
-        self.rank = members.index(name)
-        self.peers = {peer: Peer(peer, rank) for rank, peer in enumerate(members) if peer != name}
+        self.rank = LAST_RANK
+        self.peers: dict[str, Peer] = {}
+        self._joins = joins
+        self._witness = witness
+        self.sync(roster)
         self._timers = timers
         self._sequence = 0
         self._sent: dict[int, int] = {}
         """own sequence → stamp taken before it was sent; only those that can still carry a lease"""
+
+    # --- who is a peer
+
+    def sync(self, roster: Sequence[str]) -> None:
+        """These are on the roster now, in the order of rank; who is not any more is a stranger."""
+        ranks = {name: rank for rank, name in enumerate(roster)}
+        self.rank = ranks.get(self.name, LAST_RANK)
+        for name, rank in ranks.items():
+            if name != self.name and name not in self.peers:
+                self.peers[name] = Peer(name, rank)
+        for peer in self.peers.values():
+            peer.on_roster = peer.name in ranks
+            peer.rank = ranks.get(peer.name, LAST_RANK)
+
+    def meet(self, name: str) -> None:
+        """Listen to a stranger; where there are too many, the one that was silent for longest is forgotten."""
+        strangers = [peer for peer in self.peers.values() if not peer.on_roster]
+        if len(strangers) >= STRANGERS_MAX:
+            del self.peers[min(strangers, key=lambda peer: peer.heard_ns or 0).name]
+        self.peers[name] = Peer(name, LAST_RANK, on_roster=False)
 
     # --- heard from others
 
@@ -70,6 +113,7 @@ class Membership:
         peer.kernel_boot_id = heartbeat.kernel_boot_id
         peer.epoch = heartbeat.epoch
         peer.store_id, peer.blank, peer.votes = heartbeat.store_id, heartbeat.blank, heartbeat.votes
+        peer.joins, peer.witness = heartbeat.joins, heartbeat.witness
         peer.heard_ns = now_ns
         peer.fresh = echo_incarnation == self.incarnation
         if peer.fresh and echo_sequence <= self._sequence:
@@ -116,6 +160,8 @@ class Membership:
             store_id=store_id,
             blank=blank,
             votes=votes,
+            joins=self._joins,
+            witness=self._witness,
         )
 
     @property

@@ -14,10 +14,12 @@ from daemon.cluster.core.leases import OwnLease, Promise
 from daemon.cluster.core.log import Base, Log
 from daemon.cluster.core.membership import Membership
 from daemon.cluster.core.proposals import Remembered
+from daemon.cluster.core.quorum import Electorate
+from daemon.cluster.core.rosters import Rosters
 from daemon.cluster.core.snapshot import Snapshot
 from daemon.cluster.core.suffrage import Suffrage
 from daemon.cluster.messages import Message
-from daemon.cluster.records import LogEntry
+from daemon.cluster.records import LogEntry, Roster
 from daemon.cluster.timers import Timers
 
 
@@ -31,7 +33,7 @@ class Replica:
     def __init__(
         self,
         name: str,
-        members: Sequence[str],
+        founders: Sequence[str],
         timers: Timers,
         incarnation: int,
         kernel_boot_id: str,
@@ -39,13 +41,13 @@ class Replica:
         now_ns: int,
         random: Randomness,
         interval: Interval,
+        witness: bool,
     ) -> None:
         self.name = name
         self.timers = timers
         self.incarnation = incarnation
         self.kernel_boot_id = kernel_boot_id
         self.random = random
-        self.voters = frozenset(members)
         self.wall_ms = 0
         self.compaction = Compaction(saved.snapshots, interval)
         newest = self.compaction.newest
@@ -55,8 +57,13 @@ class Replica:
         uncommitted = self.log.after(self.commit)
         self.admissions = Admissions(uncommitted, newest.head if newest is not None else None)
         self.remembered = Remembered(newest.head.remembered if newest is not None else (), uncommitted)
-        self.membership = Membership(name, members, incarnation, kernel_boot_id, timers)
-        self.suffrage = Suffrage(name, saved.store_id, self.log, self.disk, self.admissions, self.membership)
+        self.rosters = Rosters(founders, newest.head.roster if newest is not None else None, uncommitted)
+        self.membership = Membership(
+            name, self.rosters.names, incarnation, kernel_boot_id, timers, joins=not founders, witness=witness
+        )
+        self.suffrage = Suffrage(
+            name, saved.store_id, self.log, self.disk, self.admissions, self.membership, self.rosters
+        )
         self.promise = Promise(now_ns, timers.promise_ns)
         self.own_lease = OwnLease()
         self.freshness = Freshness()
@@ -79,6 +86,11 @@ class Replica:
     def report(self, event: Event) -> None:
         self.ready.events.append(event)
 
+    @property
+    def electorate(self) -> Electorate:
+        """Who votes, by the newest roster in the log."""
+        return self.rosters.electorate
+
     # --- term, vote, log: memory changes here, the disk follows
 
     @property
@@ -93,12 +105,18 @@ class Replica:
         self.log.append(entry)
         self.admissions.appended(entry)
         self.remembered.appended(entry)
+        self.rosters.appended(entry)
+        if isinstance(entry.command, Roster):
+            self.membership.sync(self.rosters.names)
 
     def truncate_from(self, index: int) -> None:
         assert index > self.commit, "a committed entry would be deleted"
         gone = self.log.truncate_from(index)
         self.disk.truncated_from(index)
-        self.admissions.truncated(self.log.entries(self.commit + 1, self.log.last_index))
+        uncommitted = self.log.entries(self.commit + 1, self.log.last_index)
+        self.admissions.truncated(uncommitted)
+        self.rosters.truncated(uncommitted)
+        self.membership.sync(self.rosters.names)
         self.remembered.truncated(gone)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -108,6 +126,8 @@ class Replica:
         self.log.begin_after(Base(head.index, head.term, head.stamp_ms))
         self.disk.replace_log(snapshot)
         self.admissions.restored(head)
+        self.rosters.restored(head.roster)
+        self.membership.sync(self.rosters.names)
         self.remembered.restored(head.remembered)
         self.compaction.restored(snapshot)
         self.commit = head.index

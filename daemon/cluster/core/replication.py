@@ -67,7 +67,9 @@ class Replication:
 
     def answered(self, peer: str, answer: AppendAnswer, now_ns: int) -> bool:
         """Take a follower's answer; True when its disk now holds more of our log."""
-        progress = self.progress[peer]
+        progress = self.progress.get(peer)
+        if progress is None:
+            return False  # it is not on the roster
         if answer.want == 0 or answer.want > self._log.base.index:
             self.sendings.needless(peer)
         if answer.want:
@@ -103,7 +105,17 @@ class Replication:
     def store_replaced(self, peer: str) -> None:
         """Its disk is another one: what the former held is gone."""
         self.sendings.needless(peer)
-        self.progress[peer] = Progress(match=0, next=self._log.last_index + 1)
+        if peer in self.progress:
+            self.progress[peer] = Progress(match=0, next=self._log.last_index + 1)
+
+    def sync(self, peers: Iterable[str]) -> None:
+        """These are to have the log now."""
+        wanted = set(peers)
+        for gone in self.progress.keys() - wanted:
+            del self.progress[gone]
+            self.sendings.needless(gone)
+        for new in wanted - self.progress.keys():
+            self.progress[new] = Progress(match=0, next=self._log.last_index + 1)
 
     def matches(self) -> dict[str, int]:
         return {peer: progress.match for peer, progress in self.progress.items()}

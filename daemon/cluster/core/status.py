@@ -31,9 +31,18 @@ def status_of(replica: Replica, role: Role, quorate: bool, outstanding: int, now
     )
 
 
+def _role(replica: Replica, name: str) -> str:
+    member = replica.rosters.member(name)
+    if member is None:
+        return "joining"
+    return "learner" if not member.votes else "witness" if member.witness else "voter"
+
+
 def _by_rank(membership: Membership) -> list[str]:
-    names = sorted(membership.peers, key=lambda name: membership.peers[name].rank)
-    names.insert(membership.rank, membership.name)
+    """Everybody on the roster, this node wherever it stands, then those who ask to join."""
+    ranks = {name: peer.rank for name, peer in membership.peers.items() if peer.on_roster or peer.joins}
+    ranks[membership.name] = membership.rank
+    names = sorted(ranks, key=lambda name: (ranks[name], name))
     return names
 
 
@@ -53,6 +62,7 @@ def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
         admitted_incarnation=None if standing is _UNKNOWN else standing.incarnation,
         epoch=standing.epoch,
         enforced_epoch=replica.enforced_epoch if peer is None else peer.epoch,
+        role=_role(replica, name),
         store_lost=replica.suffrage.store_is_lost if peer is None else replica.suffrage.has_lost_its_store(peer),
         restarts=standing.restarts,
         losses=COUNTING.counted(standing.flaps, stamp_ms),

@@ -1,39 +1,43 @@
 """Who votes (LEASES.md, rule 21): a voter is a name together with the store that holds its memory.
 
 A store whose disk was lost has forgotten votes, and entries that it has confirmed.  Were it to vote again under its
-name, it could vote twice in a term, or elect a log that lacks what was committed by its own word.  So a store earns
-its vote, once, and writes that down in its hard state before it uses it:
+name, it could vote twice in a term, or elect a log that lacks what was committed by its own word.
 
-* as a **founder**: it is blank (no term, no log) and has heard every other node of the list say, in answer to this
-  very process, that it is blank, too.  A cluster is founded by all its nodes; a majority would not do: where a3 was
+**With a Roster in the log** this is simple: it names each voter's store.  Everybody answers who asks for a vote, as
+in Raft, also who does not find himself or the candidate on his own roster: that may be an old one.  Whoever *counts*
+takes the answers of those (name, store) that vote by his own roster.  A node that comes with another store than the
+roster has is made a learner with that one, and promoted once it has caught up: another voter, that has promised nothing
+yet.  Nobody takes an answer of the one for an answer of the other: they talk only with those who have heard their own
+heartbeat (`membership`), and that says which store it is.
+
+**Before the first Roster** nobody has said which stores vote.  A store earns its vote, once, and writes that down in
+its hard state before it uses it:
+
+* as a **founder**: it is blank (no term, no log) and has heard every other voter of the list say, in answer to this
+  very process, that it is blank, too.  A cluster is founded by all its voters; a majority would not do: where a3 was
   never up and a2 has lost its disk, the two cannot be told from two of three new hosts, while a1 holds the log.
 * or **by the log**: it knows committed that the first admission of its name records this very store.
 
-Everybody else is a learner: it gets the log, answers rounds, is admitted, holds slots and forwards proposals, but it
-neither stands nor votes, and no answer of it is counted.
-
-Why a wiped store (W', that was W) never speaks for what W has forgotten:
+Why a wiped store (W', that was W) never speaks for what W has forgotten, as long as there is no Roster:
 
 1. W' as a founder.  What W has voted for or confirmed had a candidate or leader C with a term on its disk before W
    heard of it.  W' hears "blank" only from peers that have heard W', hence after W was gone.  C is not blank then,
    unless it was wiped as well, and so must have been everybody who elected C: a majority of disks, the log itself.
    Until it has a term a founder goes on saying that it is blank, so that all of them can become founders; nobody gets
    a term before a majority has its right to vote on disk, so that the founding cannot strand half-way.
-2. W' by the log.  If W was ever admitted, the record is W's, and W' remains a learner for good.  If it was not,
-   the record of W' was committed by a majority without W' (it says itself that it does not vote yet).  Leaders up to
-   there were elected without W', so the log before the record has all that W helped to commit, and W' votes only
-   for logs that have the record.  A candidate of a higher term for which W has voted cannot win: its log, older than
-   the record, is refused by some voter of every majority, or that voter refuses the record's commit.
-3. A candidate or leader that knows nothing of a record asks W': it is W' that refuses, by its own hard state.  And
-   nobody can take an answer of W' for one of W: W' talks only with those who have heard its own heartbeat
-   (`membership`), and that says which store it is and whether it votes.
+2. W' by the log.  If W was ever admitted, the record is W's, and W' is not counted.  If it was not, the record of W'
+   was committed by a majority without W' (it says itself that it does not vote yet).  Leaders up to there were
+   elected without W', so the log before the record has all that W helped to commit, and W' votes only for logs that
+   have the record.
+3. A candidate or leader that knows nothing of a record asks W': it is W' that refuses, by its own hard state.
 4. Answers of W that arrive after its end were true when they were given, and W' never contradicts them; at worst an
    entry counts as on a disk that is gone: it is harder to elect somebody then, never wrong.
 5. Two wiped nodes: neither votes, whatever they say to each other.  If no majority of voters is left, there is no
    leader: that is what was lost, and no silence may hide it.
 
-What was lost stays lost in this version: removing the voter and adding it again is membership change, of a later one.
-A lost disk that is found again and put back is the recorded store, and votes.
+The first Roster is written when all voters of the founding list are recorded (`steward`), so that it names the store of
+each.  A lost disk that is found again and put back bears votes and entries that are still true; it is another store
+than the roster's by then, and learns first like any other.
 """
 
 from __future__ import annotations
@@ -43,11 +47,19 @@ from daemon.cluster.core.disk import Disk
 from daemon.cluster.core.effects import Event, StoreLost, WaitsForFounders
 from daemon.cluster.core.log import Log
 from daemon.cluster.core.membership import Membership, Peer
+from daemon.cluster.core.rosters import Rosters
 
 
 class Suffrage:
     def __init__(
-        self, name: str, store_id: str, log: Log, disk: Disk, admissions: Admissions, membership: Membership
+        self,
+        name: str,
+        store_id: str,
+        log: Log,
+        disk: Disk,
+        admissions: Admissions,
+        membership: Membership,
+        rosters: Rosters,
     ) -> None:
         self.name = name
         self.store_id = store_id
@@ -55,6 +67,7 @@ class Suffrage:
         self._disk = disk
         self._admissions = admissions
         self._membership = membership
+        self._rosters = rosters
         self._told_lost: set[tuple[str, str]] = set()
         self._told_missing: tuple[str, ...] = ()
 
@@ -67,19 +80,31 @@ class Suffrage:
 
     @property
     def votes(self) -> bool:
-        """Whether this process votes and stands: the right is on its disk, and its log gives it to no other store."""
-        return self._disk.may_vote and self._is_recorded(self.name, self.store_id)
+        """Whether this process answers those who ask for votes: on the founding list its right must be on its disk."""
+        if self._rosters.is_explicit:
+            return True
+        return self._disk.may_vote and self._is_on_list(self.name) and self._is_recorded(self.name, self.store_id)
+
+    @property
+    def stands(self) -> bool:
+        """Whether this process may be elected."""
+        return self.counts(self.name)
 
     @property
     def store_is_lost(self) -> bool:
-        """Whether the log says that another store votes under this node's name."""
-        return not self._is_recorded(self.name, self.store_id)
+        """Whether the log says that another store belongs to this node's name."""
+        return not self._is_known(self.name, self.store_id)
 
     def found(self) -> None:
-        """Become a founder, where everybody is blank."""
-        blank = self.is_blank and all(peer.fresh and peer.blank for peer in self._membership.peers.values())
-        if blank and self._disk.hard_state.votes is False:
+        """Become a founder, where all voters of the founding list are blank."""
+        if not self.is_blank or self._disk.hard_state.votes is not False or not self._is_on_list(self.name):
+            return
+        if all(peer.fresh and peer.blank for peer in self._other_founders()):
             self._disk.give_vote()
+
+    def _other_founders(self) -> list[Peer]:
+        voters = self._rosters.electorate.voters - {self.name}
+        return [peer for name, peer in self._membership.peers.items() if name in voters]
 
     def recorded(self) -> None:
         """Entries were committed: perhaps the record of this store."""
@@ -88,17 +113,18 @@ class Suffrage:
 
     def missing_founders(self) -> tuple[str, ...]:
         """Whom a new cluster waits for; nobody where this process votes or there is a cluster already."""
-        peers = self._membership.peers.values()
-        founded = not self.is_blank or any(peer.fresh and not peer.blank for peer in peers)
+        founded = not self.is_blank or any(
+            peer.fresh and not peer.blank for peer in self._membership.peers.values()
+        )
         if self._disk.hard_state.votes or founded:
             return ()
-        return tuple(peer.name for peer in peers if not peer.fresh)
+        return tuple(peer.name for peer in self._other_founders() if not peer.fresh)
 
     def news(self, bound: bool) -> list[Event]:
         """What people should know, once each; `bound`: this process has only just started, peers may still come."""
         stores = {peer.name: peer.store_id for peer in self._membership.peers.values() if peer.ever_heard}
         stores[self.name] = self.store_id
-        lost = {(name, store) for name, store in stores.items() if not self._is_recorded(name, store)}
+        lost = {(name, store) for name, store in stores.items() if not self._is_known(name, store)}
         events: list[Event] = [StoreLost(name) for name, _ in sorted(lost - self._told_lost)]
         self._told_lost |= lost
         missing = () if bound else self.missing_founders()
@@ -111,13 +137,30 @@ class Suffrage:
 
     def counts(self, name: str) -> bool:
         """Whether what `name` answers counts for elections, leadership leases and commits."""
+        member = self._rosters.member(name)
+        if member is None or not member.votes:
+            return False
         if name == self.name:
-            return self.votes
+            return self.store_id == member.store_id if member.store_id else self.votes
         peer = self._membership.peers.get(name)
-        return peer is not None and peer.votes and self._is_recorded(name, peer.store_id)
+        if peer is None:
+            return False
+        if member.store_id:
+            return peer.store_id == member.store_id
+        return peer.votes and self._is_recorded(name, peer.store_id)
 
     def has_lost_its_store(self, peer: Peer) -> bool:
-        return peer.ever_heard and not self._is_recorded(peer.name, peer.store_id)
+        return peer.ever_heard and not self._is_known(peer.name, peer.store_id)
+
+    def _is_on_list(self, name: str) -> bool:
+        return name in self._rosters.electorate.voters
+
+    def _is_known(self, name: str, store_id: str) -> bool:
+        """Whether this is the store that belongs to the name, as far as the log says."""
+        member = self._rosters.member(name)
+        if member is not None and member.store_id:
+            return not store_id or store_id == member.store_id
+        return member is None or self._is_recorded(name, store_id)
 
     def _is_recorded(self, name: str, store_id: str) -> bool:
         """Nobody else is; "" is a store of a version that did not tell."""

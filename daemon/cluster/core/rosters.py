@@ -1,0 +1,90 @@
+"""Who belongs to the cluster, according to the log: committed, and with the uncommitted tail.
+
+A roster counts from its append on, committed or not (Raft, chapter 4): a node cannot know yet that it is not
+committed, and what it decides by must intersect with what all others decide by.  Before the first Roster of a log the
+founding list of the settings counts: the first VOTERS_MAX of it vote, with whatever store is first admitted under
+their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from daemon.cluster.core.quorum import VOTERS_MAX, Electorate
+from daemon.cluster.records import LogEntry, Member, Roster
+
+
+class Rosters:
+    def __init__(self, founders: Sequence[str], committed: Roster | None, uncommitted: Iterable[LogEntry]) -> None:
+        """`committed`: the newest of the snapshot; `uncommitted`: what follows it, of which nothing is known yet."""
+        self.founding = Roster(tuple(Member(name, "", rank < VOTERS_MAX) for rank, name in enumerate(founders)))
+        self.committed = committed
+        self.tail = committed
+        self._tail_index = 0
+        for entry in uncommitted:
+            self.appended(entry)
+        self._known: tuple[Roster, Electorate] | None = None
+
+    @property
+    def now(self) -> Roster:
+        """What counts."""
+        return self.tail if self.tail is not None else self.founding
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the log says it, and so with which store each member votes."""
+        return self.tail is not None
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether this node knows no cluster yet."""
+        return not self.now.members
+
+    def is_settled(self, commit: int) -> bool:
+        """Whether what counts is committed: only then may the next change follow."""
+        return self._tail_index <= commit
+
+    @property
+    def electorate(self) -> Electorate:
+        roster = self.now
+        if self._known is None or self._known[0] is not roster:
+            self._known = (roster, electorate_of(roster))
+        return self._known[1]
+
+    def member(self, name: str) -> Member | None:
+        return next((member for member in self.now.members if member.name == name), None)
+
+    @property
+    def names(self) -> list[str]:
+        """In the order of rank: witnesses last."""
+        members = self.now.members
+        return [one.name for one in members if not one.witness] + [one.name for one in members if one.witness]
+
+    def is_dismissed(self, name: str, store_id: str) -> bool:
+        """Whether this very store was removed: it does not join again by itself."""
+        return (name, store_id) in self.now.removed
+
+    # --- what becomes of the log
+
+    def appended(self, entry: LogEntry) -> None:
+        if isinstance(entry.command, Roster):
+            self.tail, self._tail_index = entry.command, entry.index
+
+    def commit(self, entry: LogEntry) -> None:
+        if isinstance(entry.command, Roster):
+            self.committed = entry.command
+
+    def truncated(self, uncommitted: Iterable[LogEntry]) -> None:
+        """The log lost its end; `uncommitted` is what remains of it after the commit index."""
+        self.tail, self._tail_index = self.committed, 0
+        for entry in uncommitted:
+            self.appended(entry)
+
+    def restored(self, committed: Roster | None) -> None:
+        """A snapshot stands for the log so far."""
+        self.committed = self.tail = committed
+        self._tail_index = 0
+
+
+def electorate_of(roster: Roster) -> Electorate:
+    return Electorate(frozenset(member.name for member in roster.members if member.votes), roster.tie_breaker)

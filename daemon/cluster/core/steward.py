@@ -1,0 +1,171 @@
+"""Which single change of the roster is next: the leader's housekeeping, as a pure function.
+
+One change at a time, and only between electorates all of whose quorums intersect (LEASES.md, rule 22).  In the order of
+what matters most: who is to go goes; a voter whose store was lost loses its vote; learners that have caught up get
+one, up to VOTERS_MAX; who asks to join becomes a learner; a voter that is gone for long makes room for a learner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+import msgspec
+
+from daemon.cluster.core.quorum import VOTERS_MAX, intersects
+from daemon.cluster.core.rosters import electorate_of
+from daemon.cluster.records import Member, Roster
+
+REMOVED_MAX = 64
+MEMBERS_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """A node that is not on the roster and asks for it."""
+
+    name: str
+    store_id: str
+    witness: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the leader knows of the nodes besides the roster."""
+
+    leader: str
+    stores: Mapping[str, str]
+    """name → the store that it has now, of all that are connected, the leader included"""
+    caught_up: AbstractSet[str] = frozenset()
+    """connected, and lacking hardly an entry"""
+    retired: AbstractSet[str] = frozenset()
+    """to be taken off the roster, and holding no lease any more"""
+    absent: AbstractSet[str] = frozenset()
+    """lost for long"""
+    applicants: tuple[Applicant, ...] = ()
+    tie_breaker: str = ""
+    """who is wished to have the extra vote"""
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """name → the store that votes under it, before the first Roster of the log"""
+
+
+def next_change(roster: Roster, situation: Situation) -> Roster | None:
+    """The roster that is to follow this one; None where all is as it should be, or nothing may be changed now."""
+    explicit = _with_stores(roster, situation)
+    old = electorate_of(roster)
+    for change in _wishes(explicit, situation):
+        new = electorate_of(change)
+        if not new.voters:
+            continue
+        if intersects(old, new):
+            return change
+        if old.tie_breaker:
+            return _changed(explicit, explicit.members, f"{old.tie_breaker} breaks no ties meanwhile", tie_breaker="")
+    return None
+
+
+def _with_stores(roster: Roster, situation: Situation) -> Roster:
+    """The founding list says nothing of stores: its voters are those whose store the log has recorded."""
+    members = tuple(
+        member if member.store_id else msgspec.structs.replace(member, store_id=situation.recorded.get(member.name, ""))
+        for member in roster.members
+    )
+    return msgspec.structs.replace(roster, members=members)
+
+
+def _wishes(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    """Everything that could be done now, the most urgent first; each differs from `roster` in one thing."""
+    for wish in (*_removals(roster, situation), *_rest(roster, situation)):
+        unknown = [member.name for member in wish.members if member.votes and not member.store_id]
+        if not unknown:  # else the founding list still counts for somebody who was never there
+            yield wish
+
+
+def _rest(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    yield from _lost_stores(roster, situation)
+    yield from _promotions(roster, situation)
+    yield from _joins(roster, situation)
+    yield from _replacements(roster, situation)
+    yield from _tie_breaker(roster, situation)
+
+
+def _removals(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    for member in roster.members:
+        if member.name in situation.retired and member.name != situation.leader:
+            stays = tuple(one for one in roster.members if one is not member)
+            store_id = member.store_id or situation.stores.get(member.name, "")
+            removed = (*roster.removed, (member.name, store_id))[-REMOVED_MAX:]
+            yield _changed(roster, stays, f"{member.name} is removed", removed=removed)
+
+
+def _lost_stores(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    """Rule 21: what the former store has promised nobody knows; the new one begins as a learner."""
+    for member in roster.members:
+        store_id = situation.stores.get(member.name, member.store_id)
+        if member.store_id and store_id != member.store_id:
+            learner = msgspec.structs.replace(member, store_id=store_id, votes=False)
+            yield _with_member(roster, learner, f"{member.name} has another store: it learns")
+
+
+def _promotions(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    if sum(member.votes for member in roster.members) >= VOTERS_MAX:
+        return
+    for member in roster.members:
+        same = member.store_id and situation.stores.get(member.name) == member.store_id
+        leaves = member.name in situation.retired or member.name in situation.absent
+        if not member.votes and same and member.name in situation.caught_up and not leaves:
+            voter = msgspec.structs.replace(member, votes=True)
+            yield _with_member(roster, voter, f"{member.name} votes")
+
+
+def _joins(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    names = {member.name for member in roster.members}
+    for one in situation.applicants:
+        dismissed = (one.name, one.store_id) in roster.removed
+        if one.name not in names and not dismissed and len(names) < MEMBERS_MAX:
+            joined = (*roster.members, Member(one.name, one.store_id, votes=False, witness=one.witness))
+            what = "as a witness" if one.witness else "as a learner"
+            yield _changed(roster, joined, f"{one.name} joins {what}")
+
+
+def _replacements(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    """A vote that nobody gives for long is of more use with somebody who is there."""
+    spare = [one.name for one in roster.members if not one.votes and one.name in situation.caught_up]
+    if not spare:
+        return
+    for member in roster.members:
+        if member.votes and member.name in situation.absent and member.name != situation.leader:
+            learner = msgspec.structs.replace(member, votes=False)
+            yield _with_member(roster, learner, f"{member.name} is gone for long: its vote goes to another")
+
+
+def _tie_breaker(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    """On or off, never from one to another."""
+    wished = situation.tie_breaker
+    if roster.tie_breaker == wished:
+        return
+    if roster.tie_breaker:
+        yield _changed(roster, roster.members, f"{roster.tie_breaker} breaks no ties any more", tie_breaker="")
+    elif any(member.name == wished and member.votes for member in roster.members):
+        yield _changed(roster, roster.members, f"{wished} breaks ties", tie_breaker=wished)
+
+
+def _with_member(roster: Roster, changed: Member, why: str) -> Roster:
+    members = tuple(changed if member.name == changed.name else member for member in roster.members)
+    return _changed(roster, members, why)
+
+
+def _changed(
+    roster: Roster,
+    members: tuple[Member, ...],
+    why: str,
+    *,
+    removed: tuple[tuple[str, str], ...] | None = None,
+    tie_breaker: str | None = None,
+) -> Roster:
+    """An extra vote does not outlive the vote of its bearer."""
+    chosen = roster.tie_breaker if tie_breaker is None else tie_breaker
+    if not any(member.name == chosen and member.votes for member in members):
+        chosen = ""
+    return Roster(members, roster.removed if removed is None else removed, chosen, why)
