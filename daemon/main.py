@@ -114,7 +114,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     hands = await Hands.of(configured, lambda event: node.disturbed(event))  # noqa: PLW0108 - it comes later
     core = Core(
         name=name,
-        members=members,
+        founders=members,
         timers=configured.timers,
         incarnation=store.incarnation,
         kernel_boot_id=kernel_boot_id(),

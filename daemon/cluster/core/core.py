@@ -11,6 +11,7 @@ SIGSTOP between the two would let the promise run out while the leader still lea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from daemon.cluster.core.commits import Commits
@@ -29,11 +30,13 @@ from daemon.cluster.core.effects import (
     Role,
     Saved,
     SnapshotRestored,
+    WasDismissed,
     WasLate,
 )
 from daemon.cluster.core.elections import FAR_NS, Elections
 from daemon.cluster.core.follower import Follower
 from daemon.cluster.core.leader import Leader
+from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.proposals import Proposals
 from daemon.cluster.core.replica import Randomness, Replica
 from daemon.cluster.core.restarts import inherited_deadline_ns
@@ -43,6 +46,7 @@ from daemon.cluster.messages import (
     Append,
     AppendAnswer,
     AskRestart,
+    Dismissed,
     Grant,
     Heartbeat,
     Message,
@@ -56,7 +60,7 @@ from daemon.cluster.messages import (
     Vote,
     VoteAnswer,
 )
-from daemon.cluster.records import LogEntry
+from daemon.cluster.records import LogEntry, Roster
 from daemon.cluster.timers import NS_PER_MS, Timers
 
 
@@ -74,7 +78,7 @@ class Core:
     def __init__(
         self,
         name: str,
-        members: Sequence[str],
+        founders: Sequence[str],
         timers: Timers,
         incarnation: int,
         kernel_boot_id: str,
@@ -82,19 +86,22 @@ class Core:
         now_ns: int,
         random: Randomness,
         snapshot_interval: Interval = Interval(),  # noqa: B008 - immutable
+        witness: bool = False,
     ) -> None:
-        """`members`, the same list on every node: all vote, and a member's rank is its place in it.
+        """`founders`, the same list on every node that has one: who founds the cluster, in the order of rank.
+
+        Empty: this node joins a cluster, or its log knows one already.  Once the log has a Roster that counts.
 
         `incarnation` rises with every start of the process; `snapshot_interval` is the same on every node, or a
         snapshot that one of them has begun to send is not finished by another.  Raises ValueError for a name that
-        is no member, members that repeat, unsound timers or a damaged log.
+        is not among the founders, founders that repeat, unsound timers or a damaged log.
         """
-        if name not in members or len(set(members)) != len(members):
-            raise ValueError(f"{name!r} must occur in the list of nodes, and nobody twice: {', '.join(members)}")
+        if founders and (name not in founders or len(set(founders)) != len(founders)):
+            raise ValueError(f"{name!r} must occur in the list of nodes, and nobody twice: {', '.join(founders)}")
         if findings := timers.findings():
             raise ValueError("; ".join(findings))
         self.replica = Replica(
-            name, members, timers, incarnation, kernel_boot_id, saved, now_ns, random, snapshot_interval
+            name, founders, timers, incarnation, kernel_boot_id, saved, now_ns, random, snapshot_interval, witness
         )
         self.elections = self._new_elections()
         self.follower = self._new_follower()
@@ -120,6 +127,7 @@ class Core:
             Grant: self._on_grant,
             AskRestart: self._on_ask_restart,
             Propose: self._on_propose,
+            Dismissed: self._on_dismissed,
             SnapshotPiece: self._on_snapshot_piece,
             SnapshotAnswer: self._on_snapshot_answer,
         }
@@ -145,17 +153,22 @@ class Core:
         if sender == self.replica.name:
             self._on_namesake(message)
             return
-        peer = self.replica.membership.peers.get(sender)
+        peer = self.replica.membership.peers.get(sender) or self._meet(sender, message)
         if peer is None:
-            self.replica.report(
-                Refused(type(message).__name__, sender, "it is not in this cluster's list of nodes")
-            )
+            self.replica.report(Refused(type(message).__name__, sender, "it is not on this cluster's roster"))
             return
         if isinstance(message, Heartbeat):
             self._on_heartbeat(sender, message, now_ns)
         elif peer.fresh:
             self._handlers[type(message)](sender, message, now_ns)
         self._settle(now_ns)
+
+    def _meet(self, sender: str, message: Message) -> Peer | None:
+        """Listen to one that is on no roster, where it asks to join, or where this node does not know a cluster yet."""
+        replica = self.replica
+        if isinstance(message, Heartbeat) and (message.joins or replica.rosters.is_joining):
+            replica.membership.meet(sender)
+        return replica.membership.peers.get(sender)
 
     def tick(self, now_ns: int) -> None:
         """Time has passed.  Call at `deadline_ns()`; earlier does no harm, later is noticed (`lateness`)."""
@@ -175,6 +188,8 @@ class Core:
         if self.leader is not None:
             self._tick_leader(self.leader, now_ns)
         else:
+            if not self.replica.promise.binds(now_ns):
+                self.replica.suffrage.found()  # who founds alone hears nobody
             self.elections.tick(now_ns)
         self._settle(now_ns)
 
@@ -226,6 +241,21 @@ class Core:
             self.replica.enforced_epoch = epoch
             self._heartbeat_soon = True
             self._settle(now_ns)
+
+    def retire(self, names: AbstractSet[str], now_ns: int) -> None:
+        """These nodes are to leave the cluster, and have given everything away: they are granted nothing any more.
+
+        Once no lease of theirs can be running they are taken off the roster; this node itself by another leader.
+        """
+        self._now_ns = now_ns
+        if names != self.replica.retiring:
+            self.replica.retiring = frozenset(names)
+            self._settle(now_ns)
+
+    def wish_tie_breaker(self, name: str, now_ns: int) -> None:
+        """`name` shall have the extra vote while the number of voters is even; "": nobody.  A roster says so then."""
+        self._now_ns = now_ns
+        self.replica.tie_breaker = name
 
     def lateness(self, late_ns: int, now_ns: int) -> None:
         """The loop was not scheduled for `late_ns`: what looks like others' silence may wait in our own sockets."""
@@ -318,6 +348,7 @@ class Core:
         self.replica.suffrage.found()
         if self.leader is not None and peer.fresh:
             self.leader.heard(peer, now_ns)
+            self.leader.stewardship.dismiss(peer, now_ns)
             self.leader.grant(peer, now_ns)
             standing = self.replica.admissions.tail.get(sender)
             if standing is None or not standing.admitted or standing.incarnation != peer.incarnation:
@@ -443,6 +474,8 @@ class Core:
                 leader.begin_round(now_ns)
             leader.sendings.tick(now_ns)
             leader.declare(now_ns)
+            if (successor := leader.stewardship.successor(now_ns)) is not None:
+                self.transfer(successor, now_ns)
 
     def _on_reject(self, sender: str, reject: Reject, now_ns: int) -> None:
         if reject.term > self.replica.term:
@@ -571,7 +604,20 @@ class Core:
             else:
                 replica.send(replica.leader, Propose(replica.incarnation, proposals))
 
+    def _on_dismissed(self, sender: str, dismissed: Dismissed, _now_ns: int) -> None:
+        if dismissed.store_id == self.replica.suffrage.store_id:
+            self.replica.report(WasDismissed(sender))
+
     # --- for people
+
+    @property
+    def roster(self) -> Roster:
+        """Who belongs to the cluster, by the newest roster in the log, or the founding list."""
+        return self.replica.rosters.now
+
+    def known_names(self) -> list[str]:
+        """Everybody on the roster, in the order of rank: whom the transport should expect."""
+        return self.replica.rosters.names
 
     @property
     def first_index(self) -> int:

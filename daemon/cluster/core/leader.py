@@ -17,11 +17,9 @@ from daemon.cluster.core.replication import Replication
 from daemon.cluster.core.restarts import Restarts
 from daemon.cluster.core.sending import Sendings
 from daemon.cluster.core.standing import Standing
+from daemon.cluster.core.stewardship import Stewardship
 from daemon.cluster.messages import Append, AppendAnswer, Grant
-from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart
-
-CATCH_UP_ENTRIES = 64
-"""a node is admitted once it lacks no more than this: else it could not carry out the admission in time"""
+from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart, Roster
 
 
 class Leader:
@@ -30,23 +28,24 @@ class Leader:
         self.replica = replica
         self.term = replica.term
         self.elected_ns = now_ns
-        self.rounds = Rounds(replica.name, replica.voters, replica.timers.leadership_lease_ns)
+        self.rounds = Rounds(replica.name, lambda: replica.electorate, replica.timers.leadership_lease_ns)
         tail = replica.admissions.tail
         self.restarts = Restarts(tail, replica.membership.peers, replica.timers, now_ns)
         if expired is not None and self.restarts.running(expired, tail.get(expired)) is not None:
             expired = None  # rule 18 is about those who can hold nothing but a leadership lease
-        self.grants = Grants(replica.voters, now_ns, expired, replica.timers)
+        self.grants = Grants(now_ns, expired, replica.timers)
         self._damping = Damping(replica.timers.hold_down_ms)
         patience_ns = replica.timers.heartbeat_ns // 2
         self.sendings = Sendings(replica.compaction, replica.term, replica.send, patience_ns)
         self.replication = Replication(
             replica.log,
-            replica.voters - {replica.name},
+            self._others(),
             self._make_append,
             replica.send,
             patience_ns,
             self.sendings,
         )
+        self.stewardship = self._new_stewardship()
         self.next_round_ns = now_ns
         self.quorate = False
         """whether the leadership lease ran when this was last looked at"""
@@ -65,7 +64,16 @@ class Leader:
         entry = LogEntry(log.last_index + 1, self.term, stamp_ms, command)
         self.replica.append(entry)
         self._appended_ns[entry.index] = now_ns
+        if isinstance(command, Roster):
+            self.replication.sync(self._others())
         return entry
+
+    def _others(self) -> list[str]:
+        """Everybody who is to have the log: learners, too."""
+        return [name for name in self.replica.rosters.names if name != self.replica.name]
+
+    def _new_stewardship(self) -> Stewardship:
+        return Stewardship(self.replica, self.replication, self.elected_ns)
 
     def append_request(self, origin: str, incarnation: int, ticket: int, body: bytes, now_ns: int) -> None:
         if (origin, incarnation, ticket) not in self.replica.remembered:
@@ -92,7 +100,7 @@ class Leader:
             name: match for name, match in self.replication.matches().items() if self.replica.suffrage.counts(name)
         }
         matches[self.replica.name] = self.replica.disk.stable_index
-        index = quorum.reached(matches, self.replica.voters) or 0
+        index = quorum.reached(matches, self.replica.electorate) or 0
         if index > self.replica.commit and self.replica.log.term_at(index) == self.term:
             return index
         return self.replica.commit
@@ -159,6 +167,8 @@ class Leader:
 
     def _is_entitled(self, peer: Peer) -> bool:
         """Rules 12, 19: admitted in the newest log, tail included, as this process; and its kernel holds that."""
+        if peer.name in self.replica.retiring:
+            return False  # it has given everything away, and will be lost once its lease is over
         admissions = self.replica.admissions
         return admissions.admitted(admissions.tail, peer.name, peer.incarnation, peer.epoch)
 
@@ -181,9 +191,18 @@ class Leader:
         self._looked_ns = now_ns
         if not self.may_grant(now_ns):
             return
-        self._declare_self(now_ns)
+        if self._takes_part(self.replica.name):
+            self._declare_self(now_ns)
         for peer in self.replica.membership.peers.values():
-            self._declare(peer, now_ns)
+            if self._takes_part(peer.name):
+                self._declare(peer, now_ns)
+        if (roster := self.stewardship.next_change(now_ns)) is not None:
+            self.append(roster, now_ns)
+
+    def _takes_part(self, name: str) -> bool:
+        """Whether it may hold anything: a witness does not, and nobody who is on no roster."""
+        member = self.replica.rosters.member(name)
+        return member is not None and not member.witness
 
     def _declare_self(self, now_ns: int) -> None:
         replica = self.replica
@@ -199,7 +218,7 @@ class Leader:
 
     def _declare(self, peer: Peer, now_ns: int) -> None:
         standing = self.replica.admissions.tail.get(peer.name)
-        present = self._is_ready_to_join(peer, now_ns)
+        present = peer.name not in self.replica.retiring and self._is_ready_to_join(peer, now_ns)
         if standing is not None and standing.admitted and standing.incarnation == peer.incarnation:
             if self._is_loss_due(peer.name, now_ns):
                 self._lose(peer.name, now_ns)
@@ -279,16 +298,13 @@ class Leader:
 
     def _is_loss_due(self, name: str, now_ns: int) -> bool:
         """Whether no lease can be running any more; a node that was itself late hears its queue out first."""
-        if name == self.grants.expired and self.replica.membership.live(
-            self.replica.membership.peers[name], now_ns
-        ):
+        peer = self.replica.membership.peers.get(name)
+        if name == self.grants.expired and peer is not None and self.replica.membership.live(peer, now_ns):
             return False
         return now_ns > self._loss_due_ns(name) and now_ns >= self.replica.doubt_until_ns
 
     def _is_ready_to_join(self, peer: Peer, now_ns: int) -> bool:
-        match = self.replication.progress[peer.name].match
-        caught_up = match + CATCH_UP_ENTRIES >= self.replica.log.last_index
-        return caught_up and self.replica.membership.connected(peer, now_ns)
+        return self.stewardship.has_caught_up(peer.name) and self.replica.membership.connected(peer, now_ns)
 
     def _refuse_older_incarnation(self, peer: Peer, standing: Standing) -> None:
         key = (peer.name, peer.incarnation)
@@ -312,10 +328,11 @@ class Leader:
         """When the former leader that rule 18 is about counts as unheard; 0 where there is none."""
         if self.grants.expired is None:
             return 0
-        heard_ns = self.replica.membership.peers[self.grants.expired].heard_ns
+        peer = self.replica.membership.peers.get(self.grants.expired)
+        heard_ns = None if peer is None else peer.heard_ns
         return 0 if heard_ns is None else heard_ns + self.replica.timers.silent_after_ns + 1
 
     def _holds(self, name: str, standing: Standing) -> bool:
         """Whether a lease of it may run that is not this very process's."""
         own = name == self.replica.name and standing.incarnation == self.replica.incarnation
-        return standing.admitted and not own and name in self.replica.voters
+        return standing.admitted and not own and self._takes_part(name)

@@ -69,6 +69,10 @@ class Replica:
         self.freshness = Freshness()
         self.enforced_epoch = 0
         """of this node's admission, that its kernel holds (rule 19)"""
+        self.retiring: frozenset[str] = frozenset()
+        """nodes that are to leave the cluster and have given everything away"""
+        self.tie_breaker = ""
+        """who is wished to have the extra vote"""
         self.leader: str | None = None
         self.doubt_until_ns = now_ns
         """this process was not scheduled for a while: until then it doubts itself and not its peers"""

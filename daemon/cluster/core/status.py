@@ -42,8 +42,7 @@ def _by_rank(membership: Membership) -> list[str]:
     """Everybody on the roster, this node wherever it stands, then those who ask to join."""
     ranks = {name: peer.rank for name, peer in membership.peers.items() if peer.on_roster or peer.joins}
     ranks[membership.name] = membership.rank
-    names = sorted(ranks, key=lambda name: (ranks[name], name))
-    return names
+    return sorted(ranks, key=lambda name: (ranks[name], name))
 
 
 def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:

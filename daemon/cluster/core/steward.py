@@ -61,14 +61,18 @@ def next_change(roster: Roster, situation: Situation) -> Roster | None:
         if intersects(old, new):
             return change
         if old.tie_breaker:
-            return _changed(explicit, explicit.members, f"{old.tie_breaker} breaks no ties meanwhile", tie_breaker="")
+            return _changed(
+                explicit, explicit.members, f"{old.tie_breaker} breaks no ties meanwhile", tie_breaker=""
+            )
     return None
 
 
 def _with_stores(roster: Roster, situation: Situation) -> Roster:
     """The founding list says nothing of stores: its voters are those whose store the log has recorded."""
     members = tuple(
-        member if member.store_id else msgspec.structs.replace(member, store_id=situation.recorded.get(member.name, ""))
+        member
+        if member.store_id
+        else msgspec.structs.replace(member, store_id=situation.recorded.get(member.name, ""))
         for member in roster.members
     )
     return msgspec.structs.replace(roster, members=members)
