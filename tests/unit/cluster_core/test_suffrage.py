@@ -16,7 +16,7 @@ from daemon.cluster.messages import (
     Vote,
     VoteAnswer,
 )
-from daemon.cluster.records import Admit, Command, LogEntry, Noop
+from daemon.cluster.records import Admit, Command, LogEntry, Member, Noop, Roster
 from tests.unit.cluster_core.node import MEMBERS, MS, TIMERS, NoChance, Node
 
 BLANK: dict[str, Any] = {"blank": True, "votes": False}
@@ -222,7 +222,7 @@ def test_a_leader_forgets_what_a_replaced_store_has_confirmed() -> None:
     assert node.core.leader.replication.matches()["a3"] == 0
 
 
-def test_a_replaced_store_is_admitted_with_its_id_and_the_record_stays() -> None:
+def test_a_replaced_store_is_admitted_with_its_id_and_becomes_a_learner() -> None:
     node = candidate()
     node.win()
     node.answer("a2", "a4")
@@ -231,6 +231,7 @@ def test_a_replaced_store_is_admitted_with_its_id_and_the_record_stays() -> None
     node.receive("a3", node.heartbeat("a3", store_id="another", votes=False))
     assert Admit("a3", 2, "a3-boot", "another") in node.tail()
     assert node.core.replica.admissions.recorded_in_tail["a3"] == "store of a3"
-    status = {peer.name: peer.store_lost for peer in node.core.status(node.now_ns).peers}
-    assert status == {"a1": False, "a2": False, "a3": True, "a4": False}
+    learns, votes = (command for command in node.tail() if isinstance(command, Roster))
+    assert Member("a3", "another", votes=False) in learns.members
+    assert Member("a3", "another", votes=True) in votes.members, "it has the whole log"
     assert node.events.count(StoreLost("a3")) == 1
