@@ -50,6 +50,7 @@ class World:
         )
         self.interval = Interval(entries=self.rng.choice(cast.workload.snapshot_entries))
         self.names = [f"a{number + 1}" for number in range(nodes)]
+        self.founders = list(self.names)
         self.now_ns = 0
         self.trace = Trace(lines_max)
         self.invariants = Invariants()
@@ -95,7 +96,15 @@ class World:
         boot_id = f"{host.name}-boot-{host.boots}"
         saved = host.disk.saved()
         return self.cast.core(
-            host.name, self.names, self.timers, incarnation, boot_id, saved, host.local_ns, self.rng, self.interval
+            host.name,
+            self.founders,
+            self.timers,
+            incarnation,
+            boot_id,
+            saved,
+            host.local_ns,
+            self.rng,
+            self.interval,
         )
 
     def make_application(self, host: Host, incarnation: int) -> Application:

@@ -57,7 +57,7 @@ class Replica:
         uncommitted = self.log.after(self.commit)
         self.admissions = Admissions(uncommitted, newest.head if newest is not None else None)
         self.remembered = Remembered(newest.head.remembered if newest is not None else (), uncommitted)
-        self.rosters = Rosters(founders, newest.head.roster if newest is not None else None, uncommitted)
+        self.rosters = Rosters(founders, newest.head if newest is not None else None, uncommitted)
         self.membership = Membership(
             name, self.rosters.names, incarnation, kernel_boot_id, timers, joins=not founders, witness=witness
         )
@@ -130,7 +130,7 @@ class Replica:
         self.log.begin_after(Base(head.index, head.term, head.stamp_ms))
         self.disk.replace_log(snapshot)
         self.admissions.restored(head)
-        self.rosters.restored(head.roster)
+        self.rosters.restored(head)
         self.membership.sync(self.rosters.names)
         self.remembered.restored(head.remembered)
         self.compaction.restored(snapshot)

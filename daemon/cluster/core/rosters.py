@@ -11,19 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from daemon.cluster.core.quorum import VOTERS_MAX, Electorate
+from daemon.cluster.core.snapshot import Head
 from daemon.cluster.records import LogEntry, Member, Roster
 
 
 class Rosters:
-    def __init__(self, founders: Sequence[str], committed: Roster | None, uncommitted: Iterable[LogEntry]) -> None:
-        """`committed`: the newest of the snapshot; `uncommitted`: what follows it, of which nothing is known yet."""
+    def __init__(self, founders: Sequence[str], head: Head | None, uncommitted: Iterable[LogEntry]) -> None:
+        """`head` of the newest snapshot; `uncommitted`: what follows it, of which nothing is known yet."""
+        self._known: tuple[Roster, Electorate] | None = None
         self.founding = Roster(tuple(Member(name, "", rank < VOTERS_MAX) for rank, name in enumerate(founders)))
-        self.committed = committed
-        self.tail = committed
-        self._tail_index = 0
+        self.committed: Roster | None = None
+        self.tail: Roster | None = None
+        self.index = self._committed_index = 0
+        """a log that goes up to here has the roster that counts"""
+        if head is not None:
+            self.restored(head)
         for entry in uncommitted:
             self.appended(entry)
-        self._known: tuple[Roster, Electorate] | None = None
 
     @property
     def now(self) -> Roster:
@@ -42,7 +46,7 @@ class Rosters:
 
     def is_settled(self, commit: int) -> bool:
         """Whether what counts is committed: only then may the next change follow."""
-        return self._tail_index <= commit
+        return self.index <= commit
 
     @property
     def electorate(self) -> Electorate:
@@ -68,22 +72,22 @@ class Rosters:
 
     def appended(self, entry: LogEntry) -> None:
         if isinstance(entry.command, Roster):
-            self.tail, self._tail_index = entry.command, entry.index
+            self.tail, self.index = entry.command, entry.index
 
     def commit(self, entry: LogEntry) -> None:
         if isinstance(entry.command, Roster):
-            self.committed = entry.command
+            self.committed, self._committed_index = entry.command, entry.index
 
     def truncated(self, uncommitted: Iterable[LogEntry]) -> None:
         """The log lost its end; `uncommitted` is what remains of it after the commit index."""
-        self.tail, self._tail_index = self.committed, 0
+        self.tail, self.index = self.committed, self._committed_index
         for entry in uncommitted:
             self.appended(entry)
 
-    def restored(self, committed: Roster | None) -> None:
+    def restored(self, head: Head) -> None:
         """A snapshot stands for the log so far."""
-        self.committed = self.tail = committed
-        self._tail_index = 0
+        self.committed = self.tail = head.roster
+        self.index = self._committed_index = head.index
 
 
 def electorate_of(roster: Roster) -> Electorate:

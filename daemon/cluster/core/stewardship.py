@@ -53,7 +53,7 @@ class Stewardship:
                 replica.name: replica.suffrage.store_id,
                 **{peer.name: peer.store_id for peer in connected if peer.store_id},
             },
-            caught_up=frozenset(peer.name for peer in connected if self.has_caught_up(peer.name)),
+            caught_up=frozenset(peer.name for peer in connected if self._may_vote_soon(peer.name)),
             retired=frozenset(name for name in replica.retiring if self._holds_nothing(name)),
             absent=frozenset(self._absent(now_ns)),
             applicants=tuple(Applicant(p.name, p.store_id, p.witness) for p in connected if _applies(p)),
@@ -64,6 +64,14 @@ class Stewardship:
     def has_caught_up(self, name: str) -> bool:
         progress = self._replication.progress.get(name)
         return progress is not None and progress.match + CATCH_UP_ENTRIES >= self.replica.log.last_index
+
+    def _may_vote_soon(self, name: str) -> bool:
+        """It has caught up, and its disk has the roster that names its store: before that it would refuse to vote.
+
+        (The log of a young cluster is shorter than CATCH_UP_ENTRIES.)
+        """
+        progress = self._replication.progress.get(name)
+        return self.has_caught_up(name) and progress is not None and progress.match >= self.replica.rosters.index
 
     def _holds_nothing(self, name: str) -> bool:
         """No lease of it is running, and none will be granted: it is lost, or was never admitted."""

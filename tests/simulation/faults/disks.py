@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.simulation.faults.bearing import bears
 from tests.simulation.faults.fault import Fault
 from tests.simulation.faults.processes import crash, reboot
 
@@ -28,15 +29,9 @@ def repaired(world: World, host: Host) -> str:
 
 
 def lost(world: World, host: Host) -> str:
-    """Only while the cluster can bear it: a majority of the voters that the log records keeps its disks."""
-    hosts = list(world.hosts.values())
-    intact = [other for other in hosts if other.disk.number == 1]
-    recorded = world.invariants.consensus.recorded
-    bearable = len(intact) - 1 > len(hosts) // 2 and recorded >= set(world.names)
-    if not bearable or not all(other.disk.hard_state.votes for other in intact):
+    """Only while the cluster can bear it."""
+    if host.suspended or not bears(world, host, "none"):
         return f"{host.name} keeps its disk"
-    if host.suspended:
-        return f"{host.name} is suspended and keeps its disk"
     (reboot if world.rng.random() < 0.5 else crash)(world, host)
     host.disk.lose()
     return f"lose disk {host.name}"
@@ -45,11 +40,11 @@ def lost(world: World, host: Host) -> str:
 def put_back(world: World, host: Host) -> str:
     """Somebody finds the disk that was lost, and puts it back in the place of the new one."""
     for other in (host, *world.hosts.values()):
-        if other.disk.can_be_put_back and not other.suspended:
+        if other.disk.can_be_put_back and not other.suspended and bears(world, other, "store-1"):
             crash(world, other)
             other.disk.put_back()
             return f"put back disk {other.disk.number} of {other.name}"
-    return "no disk is lost"
+    return "no disk is put back"
 
 
 FAULTS = (

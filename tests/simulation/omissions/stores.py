@@ -18,7 +18,15 @@ from tests.simulation.scenes.stores import (
 
 def with_suffrage(kind: type[Suffrage], replica: Replica) -> Suffrage:
     store_id = replica.suffrage.store_id
-    return kind(replica.name, store_id, replica.log, replica.disk, replica.admissions, replica.membership)
+    return kind(
+        replica.name,
+        store_id,
+        replica.log,
+        replica.disk,
+        replica.admissions,
+        replica.membership,
+        replica.rosters,
+    )
 
 
 class WipedStoreVotes(Core):

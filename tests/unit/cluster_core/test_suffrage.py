@@ -227,11 +227,10 @@ def test_a_replaced_store_is_admitted_with_its_id_and_becomes_a_learner() -> Non
     node.win()
     node.answer("a2", "a4")
     replace_store(node, "a3")
+    node.answer("a2", "a4")
+    node.receive("a3", node.heartbeat("a3", store_id="another", votes=False))
+    (roster,) = (command for command in node.tail() if isinstance(command, Roster))
+    assert Member("a3", "another", votes=False) in roster.members
     node.answer("a2", "a3", "a4")
     node.receive("a3", node.heartbeat("a3", store_id="another", votes=False))
     assert Admit("a3", 2, "a3-boot", "another") in node.tail()
-    assert node.core.replica.admissions.recorded_in_tail["a3"] == "store of a3"
-    learns, votes = (command for command in node.tail() if isinstance(command, Roster))
-    assert Member("a3", "another", votes=False) in learns.members
-    assert Member("a3", "another", votes=True) in votes.members, "it has the whole log"
-    assert node.events.count(StoreLost("a3")) == 1
