@@ -25,6 +25,8 @@ class Disk:
     """which of its disks the host has now"""
     lies: bool = False
     """it says that it has synced what a power cut takes away again; no host is asked to bear that"""
+    takes_ns: int | None = None
+    """of a scene: how long every transaction takes"""
     slow: bool = False
     full: bool = False
     _under_way: Persist | None = None
@@ -76,6 +78,8 @@ class Disk:
         at(self._duration_ns(), lambda: self._finish(persist, done))
 
     def _duration_ns(self) -> int:
+        if self.takes_ns is not None:
+            return self.takes_ns
         if self.slow:
             return self.rng.randint(50, 900) * NS_PER_MS
         if self.rng.random() < 0.03:
@@ -120,6 +124,12 @@ class Disk:
             body = b"".join(self._parts.pop(part.index))
             self.snapshots.append(read(part.encoded_head, body, digest_of(body)))
 
+    def cut_power(self) -> None:
+        """Just before `process_died`: nothing of the transaction under way has reached the disk."""
+        self._under_way = None
+        if self.lies:
+            self.hard_state, self.entries = self._synced[0], list(self._synced[1])
+
     def process_died(self) -> None:
         """The transaction under way has reached the disk, or it has not; nobody was told."""
         persist, self._under_way = self._under_way, None
@@ -127,11 +137,6 @@ class Disk:
             self._commit(persist)
         self._parts.clear()
 
-    def power_cut(self) -> None:
-        """After `process_died`.  What was synced stays, except on a disk that lies."""
-        if self.lies:
-            self.hard_state, self.entries = self._synced[0], list(self._synced[1])
-
     def really_sync(self) -> None:
-        """Of a disk that lies: now and then its cache reaches the platter."""
+        """Of a disk that lies: now its cache has reached the platter."""
         self._synced = (self.hard_state, tuple(self.entries))

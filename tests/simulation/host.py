@@ -14,12 +14,14 @@ from daemon.cluster.core.effects import (
     Ready,
     RestartGranted,
     SnapshotRestored,
+    WasLate,
 )
 from daemon.cluster.messages import Message
 from daemon.cluster.records import Request
 from tests.simulation.application import Application, Draft, KernelWork, Work
 from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk
+from tests.simulation.invariants.violation import ViolationError
 from tests.simulation.kernel import Kernel, Slot
 
 if TYPE_CHECKING:
@@ -187,6 +189,8 @@ class Host:
                 world.applied(self, process, ready.committed)
             for event in ready.events:
                 world.trace.say(self.name, event)
+                if isinstance(event, WasLate) and event.late_ns > 2 * world.now_ns:
+                    raise ViolationError(f"{self.name} says that it was late by {event.late_ns / 1e6:.0f} ms")
                 if isinstance(event, BecameLeader):
                     world.invariants.consensus.became_leader(self.name, event.term)
                 elif isinstance(event, ProposalCommitted):

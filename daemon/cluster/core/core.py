@@ -315,7 +315,7 @@ class Core:
             deadlines.append(due_ns)
         if self.replica.disk.retry_at_ns is not None:
             deadlines.append(self.replica.disk.retry_at_ns)
-        self._expected_ns = min(deadlines)
+        self._expected_ns = max(min(deadlines), self._now_ns)  # what is overdue is not late before it was asked for
         return self._expected_ns
 
     def ready(self) -> Ready:

@@ -10,7 +10,14 @@ from daemon.cluster.core.leader import Leader
 from daemon.cluster.messages import AppendAnswer
 from tests.simulation.cast import Cast
 from tests.simulation.omissions.omission import Omission
-from tests.simulation.scenes.elections import a_leader_with_a_slow_clock, followers_that_start_again
+from tests.simulation.scenes.elections import (
+    a_leader_hands_over,
+    a_leader_hands_over_and_is_not_heard_any_more,
+    a_leader_that_one_follower_does_not_hear,
+    a_leader_whose_entries_do_not_arrive,
+    a_leader_with_a_slow_clock,
+    followers_that_start_again,
+)
 
 
 class NoPromise(Core):
@@ -75,6 +82,33 @@ class LeadershipFromAnswer(Core):
         return self._Leader(self.replica, expired, now_ns)
 
 
+class LeadsOnAfterATransfer(Core):
+    """Rule 10: a leader hands over and goes on leading until it hears of the next one."""
+
+    def _abdicate(self, why: str, now_ns: int) -> None:
+        if not why.startswith("it hands over"):
+            super()._abdicate(why, now_ns)
+
+
+class SkipsAfterATransfer(Core):
+    """Rule 10: whoever is elected by a transfer uses rule 18."""
+
+    def _become_leader(self, now_ns: int) -> None:
+        self.elections.by_transfer = False
+        super()._become_leader(now_ns)
+
+
+class NeverAbdicates(Core):
+    """Rule 9: a leader leads for as long as it is answered."""
+
+    class _Leader(Leader):
+        def commit_is_overdue(self, now_ns: int) -> bool:
+            return False
+
+    def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
+        return self._Leader(self.replica, expired, now_ns)
+
+
 OMISSIONS = (
     Omission(
         "promise", "2", "a voter forgets at once that it has just heard a leader", Cast(NoPromise), first_seed=0
@@ -87,7 +121,13 @@ OMISSIONS = (
         scene=a_leader_with_a_slow_clock,
     ),
     Omission("sticky-promise", "3", "a new term ends the promise", Cast(PromiseToATerm)),
-    Omission("own-promise", "4", "a leader does not promise itself anything", Cast(UnboundLeader)),
+    Omission(
+        "own-promise",
+        "4",
+        "a leader does not promise itself anything",
+        Cast(UnboundLeader),
+        scene=a_leader_that_one_follower_does_not_hear,
+    ),
     Omission(
         "boot-wait",
         "5",
@@ -101,5 +141,26 @@ OMISSIONS = (
         "the leadership lease counts from the answers, not from the sending",
         Cast(LeadershipFromAnswer),
         first_seed=40,
+    ),
+    Omission(
+        "abdication",
+        "9",
+        "a leader leads for as long as it is answered, whether it can commit or not",
+        Cast(NeverAbdicates),
+        scene=a_leader_whose_entries_do_not_arrive,
+    ),
+    Omission(
+        "transfer-stop",
+        "10",
+        "a leader hands over and goes on leading until it hears of the next one",
+        Cast(LeadsOnAfterATransfer),
+        scene=a_leader_hands_over,
+    ),
+    Omission(
+        "transfer-skip",
+        "10",
+        "whoever is elected by a transfer declares the former leader lost at once",
+        Cast(SkipsAfterATransfer),
+        scene=a_leader_hands_over_and_is_not_heard_any_more,
     ),
 )

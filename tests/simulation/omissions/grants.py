@@ -10,6 +10,7 @@ from tests.simulation.omissions.omission import Omission
 from tests.simulation.scenes.grants import (
     a_host_that_is_stopped_with_a_grant_in_its_queue,
     a_leader_cut_off_with_one_follower,
+    a_leader_that_is_cut_off,
     a_loss_that_a_minority_has,
 )
 
@@ -55,6 +56,20 @@ class LeaseFromGrant(Core):
         return self._now_ns + self.replica.timers.lease_ns
 
 
+class LeaderGrantsItself(Core):
+    """Rule 14: the leader's own lease is as long as everybody's."""
+
+    class _Leader(Leader):
+        def extend_own_lease(self, now_ns: int) -> None:
+            lease_end_ns = self.rounds.lease_end_ns
+            if lease_end_ns is not None and self.may_grant(now_ns) and self.replica.is_admitted():
+                timers = self.replica.timers
+                self.replica.own_lease.extend(lease_end_ns - timers.leadership_lease_ns + timers.lease_ns)
+
+    def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
+        return self._Leader(self.replica, expired, now_ns)
+
+
 OMISSIONS = (
     Omission(
         "grant-in-lease",
@@ -83,6 +98,13 @@ OMISSIONS = (
         "a lease counts from the arrival of the grant",
         Cast(LeaseFromGrant),
         scene=a_host_that_is_stopped_with_a_grant_in_its_queue,
+    ),
+    Omission(
+        "own-lease",
+        "14",
+        "the leader's own lease is as long as everybody's",
+        Cast(LeaderGrantsItself),
+        scene=a_leader_that_is_cut_off,
     ),
     Omission(
         "absolute-deadline",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.cast import Cast
+from tests.simulation.invariants import ViolationError
 from tests.simulation.world import World
 
 Scene = Callable[[Cast], None]
@@ -26,5 +27,23 @@ class Omission:
     """where chance finds it: the seed from which to look; None: chance hardly ever does, the scene does"""
 
     def world(self, seed: int, **options: Any) -> World:
-        """One in which every node lacks the rule."""
+        """One in which every node lacks the rule; run it while the cast is planted."""
         return World(seed, cast=self.cast, **options)
+
+    def is_found_by(self, seed: int) -> str | None:
+        """What was violated in that seed's world; None where nothing was."""
+        with self.cast.planted():
+            try:
+                self.world(seed).run()
+            except ViolationError as violation:
+                return str(violation)
+        return None
+
+    def is_found_in_its_scene(self) -> str | None:
+        assert self.scene is not None
+        with self.cast.planted():
+            try:
+                self.scene(self.cast)
+            except ViolationError as violation:
+                return str(violation)
+        return None

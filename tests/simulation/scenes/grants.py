@@ -57,3 +57,11 @@ def a_host_that_is_stopped_with_a_grant_in_its_queue(cast: Cast) -> None:
         scene.host("a3").resume(process)
         scene.go_on(40)
         scene.let_lead("a1")
+
+
+def a_leader_that_is_cut_off(cast: Cast) -> None:
+    """Rule 14: the next leader counts on it that the former one's lease ends with its leadership lease (rule 18)."""
+    scene = Scene(cast, nodes=4)
+    scene.go_on(300)
+    scene.part({"a1"})
+    scene.go_on(300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from daemon.cluster.core import Core, Role
+from daemon.cluster.messages import PreVote, Vote
 from tests.simulation.cast import Cast
 from tests.simulation.host import Host, Process
 from tests.simulation.network import NS_PER_MS
@@ -72,6 +73,15 @@ class Stage:
         """It is down, and will start with an empty disk."""
         self.host(name).die()
         self.host(name).disk.lose()
+
+    def cut_power(self, name: str) -> None:
+        """It is down, and nothing that was not synced is on its disk."""
+        self.host(name).disk.cut_power()
+        self.host(name).reboot()
+
+    def let_stand(self, *names: str) -> None:
+        """Nobody else asks for votes."""
+        self.network.drops = lambda sender, _, message: isinstance(message, PreVote | Vote) and sender not in names
 
     def edit(self, name: str) -> None:
         self.host(name).edit(b"an edit")
