@@ -81,6 +81,9 @@ class Application(Protocol):
     def deadline_ns(self, local_ns: int) -> int | None:
         """When `take` wants to be called although nothing has happened."""
 
+    def concerned(self) -> set[str]:
+        """Nodes that hold a slot or are to take one over."""
+
     def slots(self) -> list[Slot]:
         """All slots that somebody should serve now."""
 

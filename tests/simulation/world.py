@@ -15,7 +15,7 @@ from daemon.cluster.core import Core
 from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import ProposalCommitted
 from daemon.cluster.core.snapshot import Snapshot, digest_of
-from daemon.cluster.records import LogEntry, Request
+from daemon.cluster.records import LogEntry, Lost, Request
 from daemon.cluster.timers import PROFILES, Timers
 from tests.simulation.application import Application
 from tests.simulation.cast import SHIPPED, Cast
@@ -40,9 +40,11 @@ class World:
         profile: str | None = None,
         cast: Cast = SHIPPED,
         lines_max: int = LINES_MAX,
+        edit_pause_ms: int = 200,
     ) -> None:
         self.seed = seed
         self.cast = cast
+        self._edit_pause_ms = edit_pause_ms
         self.rng = random.Random(seed)
         self.timers: Timers = replace(
             PROFILES[profile or self.rng.choice(("fast", "fast", "fast", "default"))],
@@ -137,8 +139,14 @@ class World:
                     self.invariants.edits.accepted.append(number)
                 self.trace.say(host.name, "commits", entry)
                 self.counts.committed(entry)
+                self._nobody_lost_is_concerned(process, entry)
             if process.core.snapshot_due(entry.index):
                 self._take_snapshot(host, process, entry.index)
+
+    def _nobody_lost_is_concerned(self, process: Process, entry: LogEntry) -> None:
+        """Rules 23 and 27: what a lost node held, or was to take, goes to others by the very entry of its loss."""
+        if isinstance(entry.command, Lost) and entry.command.node in process.application.concerned():
+            raise ViolationError(f"{entry.command.node} is lost, and has slots after entry {entry.index}")
 
     def _take_snapshot(self, host: Host, process: Process, index: int) -> None:
         body = process.application.freeze()
@@ -197,7 +205,7 @@ class World:
             host = self.hosts[self.rng.choice(self.names)]
             number = self._events
             host.edit_as(lambda process: process.application.draft(number, self.names, self.rng), number)
-            self.at(self.rng.randint(1, 200) * NS_PER_MS, lambda: self._edit_now_and_then(until_ns))
+            self.at(self.rng.randint(1, self._edit_pause_ms) * NS_PER_MS, lambda: self._edit_now_and_then(until_ns))
 
     def _read_now_and_then(self) -> None:
         self.hosts[self.rng.choice(self.names)].read()

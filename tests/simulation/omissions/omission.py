@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tests.simulation.cast import Cast
 from tests.simulation.invariants import ViolationError
@@ -26,9 +25,12 @@ class Omission:
     first_seed: int | None = None
     """where chance finds it: the seed from which to look; None: chance hardly ever does, the scene does"""
 
-    def world(self, seed: int, **options: Any) -> World:
+    edit_pause_ms: int = 200
+    """the longest between two edits"""
+
+    def world(self, seed: int) -> World:
         """One in which every node lacks the rule; run it while the cast is planted."""
-        return World(seed, cast=self.cast, **options)
+        return World(seed, cast=self.cast, edit_pause_ms=self.edit_pause_ms)
 
     def is_found_by(self, seed: int) -> str | None:
         """What was violated in that seed's world; None where nothing was."""

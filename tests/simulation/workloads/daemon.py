@@ -94,6 +94,10 @@ class Daemon:
     def deadline_ns(self, local_ns: int) -> int | None:
         return self.executor.deadline_ns(self.state, local_ns)
 
+    def concerned(self) -> set[str]:
+        slots = [slot for slots in self.state.slots.values() for slot in slots.values()]
+        return {name for slot in slots for name in (slot.holder, slot.successor) if name is not None}
+
     def slots(self) -> list[Slot]:
         return [(address, number) for address, slots in self.state.slots.items() for number in slots]
 

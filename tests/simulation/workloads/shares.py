@@ -97,6 +97,9 @@ class Shares:
     def deadline_ns(self, local_ns: int) -> int | None:
         return None
 
+    def concerned(self) -> set[str]:
+        return set(self.holders.values())
+
     def slots(self) -> list[Slot]:
         return list(self.SLOTS)
 
