@@ -149,6 +149,11 @@ def _state(report: Report, runs: int) -> None:
         for what, command in (("edit", edit), ("Lost", Lost(MEMBERS[-1]))):
             samples = tuple(_apply_ms(copy.deepcopy(settled), command) for _ in range(runs))
             report.add(Figure(f"State.apply({what}), {resources} primitives on 4 nodes", "ms", samples))
+        frozen = settled.freeze()
+        for what, work in (("freeze", settled.freeze), ("thaw", lambda data=frozen: State.thaw(data))):
+            samples = tuple(1000 * _cpu_s(work) for _ in range(runs))
+            size = f"{len(frozen) / 1e6:.1f} MB"
+            report.add(Figure(f"State.{what}, {resources} primitives on 4 nodes, {size}", "ms", samples))
 
 
 def _apply_ms(state: State, command: Admit | Lost | Request) -> float:
