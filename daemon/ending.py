@@ -23,6 +23,8 @@ log = logging.getLogger("vipcast")
 class Cause(enum.Enum):
     STOP = enum.auto()
     RESTART = enum.auto()
+    DISMISSED = enum.auto()
+    """the cluster goes on without this node"""
     FAULT = enum.auto()
 
 
@@ -48,6 +50,10 @@ class Ending:
         elif not self._again.done():
             self._again.set_result(None)
 
+    def dismissed(self) -> None:
+        """Whatever this node had it has given away, and nobody grants it anything any more."""
+        self._told(Cause.DISMISSED)
+
     def _broken(self, context: dict[str, object]) -> None:
         """A bug: end at once, and let the lease silence what the kernel still holds.  A restart begins clean."""
         error = context.get("exception")
@@ -63,7 +69,7 @@ class Ending:
 
     async def prepare(self, node: Node, cause: Cause) -> None:
         """What is due before `Node.stop`, unless a second signal says that there is no time for it."""
-        if cause is Cause.FAULT:
+        if cause in (Cause.FAULT, Cause.DISMISSED):
             return
         preparing = asyncio.get_running_loop().create_task(
             node.leave() if cause is Cause.STOP else self._restart(node)

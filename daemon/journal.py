@@ -17,11 +17,13 @@ from daemon.cluster.core.effects import (
     PeerHeard,
     PeerSilent,
     Refused,
+    RosterChanged,
     SnapshotComes,
     SnapshotRestored,
     SnapshotTaken,
     StoreLost,
     WaitsForFounders,
+    WasDismissed,
     WasLate,
 )
 from daemon.cluster.core.effects import Event as CoreEvent
@@ -67,7 +69,7 @@ class Journal:
                 self._tell("membership", f"this node is admitted (entry {epoch})", epoch=epoch)
             case DeclaredLost(epoch=epoch):
                 self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
-            case StoreLost() | WaitsForFounders() | HeldDown():
+            case StoreLost() | WaitsForFounders() | HeldDown() | RosterChanged() | WasDismissed():
                 self._who_takes_part(event)
             case SnapshotTaken() | SnapshotComes() | SnapshotRestored() | DiskRefused():
                 self._memory(event)
@@ -77,17 +79,28 @@ class Journal:
             case Refused(what=what, sender=sender, reason=reason):
                 log.debug("%s from %s is not taken: %s", what, sender, reason)
 
-    def _who_takes_part(self, event: StoreLost | WaitsForFounders | HeldDown) -> None:
+    def _who_takes_part(
+        self, event: StoreLost | WaitsForFounders | HeldDown | RosterChanged | WasDismissed
+    ) -> None:
         if isinstance(event, HeldDown):
             text = f"{event.node} is {held_down(event.for_ms, event.times, event.within_ms)}"
             self._tell("membership", text, node=event.node)
         elif isinstance(event, StoreLost):
             text = (
-                f"{event.node} is a learner: its store was lost; it does not vote. It serves like every other node,"
-                " but the cluster has a vote less until the lost store is put back: this version cannot remove"
-                " a voter and add it again"
+                f"{event.node} has another store than the one that votes under its name: it learns, and votes again"
+                " once it has caught up"
             )
             self._tell("membership", text, node=event.node)
+        elif isinstance(event, RosterChanged):
+            self._tell(
+                "membership", f"the roster has changed (entry {event.index}): {event.why}", index=event.index
+            )
+        elif isinstance(event, WasDismissed):
+            log.critical(
+                "%s says that this node was removed from the cluster: it ends.  To come back: vipcast node reset, then"
+                " vipcast cluster join",
+                event.by,
+            )
         else:
             text = (
                 "this node's store is empty: a new cluster is founded once all its nodes hear each other;"

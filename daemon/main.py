@@ -42,6 +42,8 @@ EXIT_CONFIG = 78
 """sysexits(3), EX_CONFIG: systemd does not try again what only a person can mend"""
 DRAIN_TIMEOUT_MS = 60_000
 
+_EXIT = {Cause.FAULT: 1, Cause.DISMISSED: EXIT_CONFIG}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="vipcastd", description="Serves shared IP addresses on this host.")
@@ -121,6 +123,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         saved=store.saved,
         now_ns=boot_ns(),
         random=random.Random(),
+        witness=configured.node.witness,
     )
     hub = EventHub()
     node = Node(
@@ -137,6 +140,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     await hands.start()
     watchdog = loop.create_task(notify.feed_watchdog())
     ending = Ending(configured.timers.restart_ms)
+    node.on_dismissal = ending.dismissed
     node.punctuality = _be_on_time(configured.realtime.scheduling)
     realtime.quiet_collector()
     node.start(transport)
@@ -158,7 +162,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         await control.stop()
         await hands.close()
         store.close()
-    return 1 if cause is Cause.FAULT else 0
+    return _EXIT.get(cause, 0)
 
 
 async def _open_control(

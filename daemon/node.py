@@ -21,7 +21,7 @@ import msgspec
 
 from daemon.addresses import SharedAddresses
 from daemon.cluster.core.core import Core
-from daemon.cluster.core.effects import ProposalCommitted, Ready, RestartGranted
+from daemon.cluster.core.effects import ProposalCommitted, Ready, RestartGranted, RosterChanged, WasDismissed
 from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.core.snapshot import Snapshot, digest_of
 from daemon.cluster.messages import Message
@@ -112,9 +112,12 @@ class Node:
         """the kernel's deadline is this process's, and no former one's"""
         self._restart_granted: asyncio.Future[None] = self._loop.create_future()
         self.stopping = False
+        self.on_dismissal: Callable[[], None] = lambda: None
+        """called when the cluster has gone on without this node"""
 
     def start(self, transport: Transport) -> None:
         self.transport = transport
+        self._roster_changed()
         self.pump()
 
     # ---- inputs
@@ -201,6 +204,10 @@ class Node:
             if isinstance(event, RestartGranted):
                 self._end_under(event.until_ns)
                 return False
+            if isinstance(event, RosterChanged):
+                self._roster_changed()
+            elif isinstance(event, WasDismissed):
+                self.on_dismissal()
         if ready.restore is not None:
             self._restore(ready.restore)
             for event in ready.events:
@@ -208,6 +215,10 @@ class Node:
                     self._outcome_is_unknown(event.ticket)
         self._backlog.extend(ready.committed)
         return self._apply_some() or bool(ready.sends or ready.persist)
+
+    def _roster_changed(self) -> None:
+        if self.transport is not None:
+            self.transport.known(self.core.known_names())
 
     def _apply_some(self) -> bool:
         """Apply what is committed, but no longer than a heartbeat can wait: a long log comes at once after a start."""
@@ -268,6 +279,7 @@ class Node:
             raise ThawError(f"the snapshot of entry {snapshot.index} is of no use here: {problem}") from None
         self._backlog.clear()
         log.info("the state is as of entry %d, by a snapshot of %d bytes", snapshot.index, len(snapshot.body))
+        self._roster_changed()
         for name, standing in snapshot.head.standings.items():
             if standing.admitted and self.transport is not None:
                 self.transport.expect(name, standing.incarnation)
@@ -285,6 +297,7 @@ class Node:
         if self._backlog or self.stopping:
             return False
         now_ns = boot_ns()
+        self.core.retire(self.state.retired, now_ns)
         if now_ns >= self._repair_due_ns:
             self._repair_due_ns = now_ns + REPAIR_EVERY_NS
             self.executor.slots.retry()
