@@ -3,9 +3,10 @@
 `core.Core` is what the shell and the simulation drive.  One noun a file: `membership` (who is heard), `quorum`
 (set arithmetic), `log`, `disk` (what is on disk and what waits for it), `admissions` (who takes part), `leases`
 (promise, leadership lease, own lease), `elections`, `follower`, `leader` with `replication` and `grants`,
-`freshness` (how old what a node knows can be), `proposals`, `suffrage` (who votes), `commits`, `compaction` (when
-a `snapshot` is taken), `sending` and `reception` (how one travels); `replica` is what they all work on. The rules
-that it keeps are numbered as in LEASES.md, with the failure that each prevents. """
+`freshness` (how old what a node knows can be), `proposals`, `suffrage` (who votes), `rosters`, `steward` and
+`stewardship` (who belongs to it), `commits`, `compaction` (when a `snapshot` is taken), `sending` and `reception` (how one travels); `replica` is what they all work on.
+The rules that it keeps are numbered as in LEASES.md, with the failure that each prevents.
+"""
 
 from daemon.cluster.core.core import Core as Core
 from daemon.cluster.core.effects import CoreStatus as CoreStatus
