@@ -4,7 +4,9 @@
 (set arithmetic), `log`, `disk` (what is on disk and what waits for it), `admissions` (who takes part), `leases`
 (promise, leadership lease, own lease), `elections`, `follower`, `leader` with `replication` and `grants`,
 `freshness` (how old what a node knows can be), `proposals`, `suffrage` (who votes), `rosters`, `steward` and
-`stewardship` (who belongs to it), `commits`, `compaction` (when a `snapshot` is taken), `sending` and `reception` (how one travels); `replica` is what they all work on.
+`stewardship` (who belongs to it), `commits`, `compaction` (when a `snapshot` is taken), `sending` and `reception`
+(how one travels); `replica` is what they all work on.
+
 The rules that it keeps are numbered as in LEASES.md, with the failure that each prevents.
 """
 
