@@ -9,7 +9,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 BPF     := datapath/bpf/slots.bpf.o
 
-.PHONY: demo test test-one bench lint fmt lock sim lab-shell lab-down install clean setup root bpf bpf-if-possible
+.PHONY: demo test test-one bench lint fmt lock sim golden scale evidence lab-shell lab-down install clean setup root bpf bpf-if-possible
 
 setup: $(VENV)/.ready bpf-if-possible
 
@@ -58,6 +58,15 @@ bench: root setup ## measurements, as ratios; RUNS=10
 
 sim: setup ## the deterministic simulation, on all cores: SEEDS=10000 SEED_BASE=0
 	@$(BIN)/python -m tests.simulation.campaign --seeds $(or $(SEEDS),500) --base $(or $(SEED_BASE),0)
+
+golden: setup ## write the golden traces of the simulation anew
+	@$(BIN)/python -m tests.simulation.goldens
+
+scale: setup ## what 3 to 128 nodes cost: docs/performance/scale.md and its plot
+	@$(BIN)/python -m tests.simulation.scale
+
+evidence: setup ## which omission of a rule is found by what: docs/promises-evidence.md
+	@$(BIN)/python -m tests.simulation.evidence
 
 lint: setup
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from daemon.cluster.core.effects import (
 )
 from daemon.cluster.messages import Message
 from daemon.cluster.records import Request
+from datapath.engine import SlotState
 from tests.simulation.application import Application, Draft, KernelWork, Work
 from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk
@@ -310,9 +311,10 @@ class Host:
         self.world.kernel_changed(self)
         process.application.kernel_did(work)
 
-    def _log_kernel(self, states: Mapping[Slot, object]) -> None:
+    def _log_kernel(self, states: Mapping[Slot, SlotState]) -> None:
         if states != self.kernel.states:
-            shown = " ".join(f"{address}:{number}={state!s}" for (address, number), state in sorted(states.items()))
+            named = ((address, number, state.name.lower()) for (address, number), state in sorted(states.items()))
+            shown = " ".join(f"{address}:{number}={state}" for address, number, state in named)
             self.world.trace.say(self.name, "kernel:", shown or "all closed")
 
 

@@ -81,7 +81,7 @@ class CommitsByCounting(Core):
         def committable(self) -> int:
             matches = self.replication.matches()
             matches[self.replica.name] = self.replica.disk.stable_index
-            return max(self.replica.commit, quorum.reached(matches, self.replica.voters) or 0)
+            return max(self.replica.commit, quorum.reached(matches, self.replica.electorate) or 0)
 
     def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
         return self._Leader(self.replica, expired, now_ns)

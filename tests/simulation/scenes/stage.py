@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from daemon.cluster.core import Core, Role
 from daemon.cluster.messages import PreVote, Vote
+from daemon.state.commands import Edit
 from tests.simulation.cast import Cast
 from tests.simulation.host import Host, Process
 from tests.simulation.network import NS_PER_MS
+from tests.simulation.workloads.daemon import shared_address
 from tests.simulation.world import World
 
 
@@ -82,6 +86,16 @@ class Stage:
     def let_stand(self, *names: str) -> None:
         """Nobody else asks for votes."""
         self.network.drops = lambda sender, _, message: isinstance(message, PreVote | Vote) and sender not in names
+
+    def begin(self, what: str) -> None:
+        """For whoever reads the trace."""
+        self.world.trace.say("SCENE", what)
+
+    def administer(self, name: str, banned: Sequence[str]) -> None:
+        """The shared address of `workloads.daemon`, not on the `banned` nodes."""
+        configuration = shared_address(4, list(banned), "1")
+        edit = Edit(None, configuration.model_dump_json().encode(), "administrator", "")
+        self.host(name).edit(msgspec.msgpack.encode(edit))
 
     def edit(self, name: str) -> None:
         self.host(name).edit(b"an edit")
