@@ -39,7 +39,7 @@ class NodeBackend:
         now_ns = boot_ns()
         return statusdoc.build(
             settings=self.settings,
-            state=self.node.state,
+            state=self.node.quorumless.state_in_force(self.node.state),
             core=self.node.core.status(now_ns),
             engine=self.node.addresses.engine.name,
             serving=self.node.addresses.serving,
@@ -49,6 +49,7 @@ class NodeBackend:
             now_ns=now_ns,
             lateness=self.node.lateness,
             punctuality=self.node.punctuality,
+            alarms=self.node.quorumless.alarms(),
         )
 
     def configuration(self) -> ConfigurationDocument:

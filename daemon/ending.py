@@ -14,6 +14,7 @@ import enum
 import logging
 import signal
 
+from daemon import suicide
 from daemon.node import Node
 from daemon.state.frozen import ThawError
 
@@ -26,6 +27,8 @@ class Cause(enum.Enum):
     DISMISSED = enum.auto()
     """the cluster goes on without this node"""
     FAULT = enum.auto()
+    SUICIDE = enum.auto()
+    """no-quorum-policy=suicide"""
 
 
 SIGNALS = {signal.SIGTERM: Cause.STOP, signal.SIGINT: Cause.STOP, signal.SIGUSR1: Cause.RESTART}
@@ -54,6 +57,10 @@ class Ending:
         """Whatever this node had it has given away, and nobody grants it anything any more."""
         self._told(Cause.DISMISSED)
 
+    def end_itself(self) -> None:
+        """This node has lost quorum, and nothing of it may remain."""
+        self._told(Cause.SUICIDE)
+
     def _broken(self, context: dict[str, object]) -> None:
         """A bug: end at once, and let the lease silence what the kernel still holds.  A restart begins clean."""
         error = context.get("exception")
@@ -70,6 +77,9 @@ class Ending:
     async def prepare(self, node: Node, cause: Cause) -> None:
         """What is due before `Node.stop`, unless a second signal says that there is no time for it."""
         if cause in (Cause.FAULT, Cause.DISMISSED):
+            return
+        if cause is Cause.SUICIDE:
+            suicide.end_everything(node)
             return
         preparing = asyncio.get_running_loop().create_task(
             node.leave() if cause is Cause.STOP else self._restart(node)

@@ -32,6 +32,7 @@ from daemon.control.chronicle import Chronicle
 from daemon.control.events import EventHub
 from daemon.control.narrate import held_down, sentence
 from daemon.control.schema import Event
+from daemon.executor.quorumless import Notice
 from daemon.state.outcome import Outcome
 from datapath.engine import Change
 from datapath.host.events import AddressRemoved, HostEvent
@@ -78,6 +79,11 @@ class Journal:
                     log.warning("this process was not scheduled for %d ms", late_ns // NS_PER_MS)
             case Refused(what=what, sender=sender, reason=reason):
                 log.debug("%s from %s is not taken: %s", what, sender, reason)
+
+    def without_quorum(self, notice: Notice) -> None:
+        """What this node does, or does not do, for want of a quorum."""
+        log.log(logging.CRITICAL if notice.is_alarm else logging.WARNING, "%s", notice.text)
+        self._hub.publish(Event("quorum", self._applied_index(), {"text": notice.text, "alarm": notice.is_alarm}))
 
     def _who_takes_part(
         self, event: StoreLost | WaitsForFounders | HeldDown | RosterChanged | WasDismissed

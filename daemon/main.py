@@ -10,7 +10,7 @@ import random
 import sys
 from pathlib import Path
 
-from daemon import notify, places, realtime, settings
+from daemon import bootmark, notify, places, realtime, settings, suicide
 from daemon.backend import NodeBackend
 from daemon.catalogue import Catalogue
 from daemon.cluster.clock import boot_ns, kernel_boot_id
@@ -24,6 +24,7 @@ from daemon.control.socketfile import SocketFileError
 from daemon.ending import Cause, Ending
 from daemon.enrolling import Enrolling
 from daemon.executor import Executor
+from daemon.executor.quorumless import Quorumless
 from daemon.hands import Hands
 from daemon.journal import Journal
 from daemon.keys import KeyFileError
@@ -40,9 +41,11 @@ LOG_TO_JOURNAL = "%(levelname)s %(name)s: %(message)s"
 LOG_TO_FILE = "%(asctime)s " + LOG_TO_JOURNAL
 EXIT_CONFIG = 78
 """sysexits(3), EX_CONFIG: systemd does not try again what only a person can mend"""
+EXIT_SUICIDE = 79
+"""no-quorum-policy=suicide: systemd starts it again, as a new process that runs nothing before it is admitted"""
 DRAIN_TIMEOUT_MS = 60_000
 
-_EXIT = {Cause.FAULT: 1, Cause.DISMISSED: EXIT_CONFIG}
+_EXIT = {Cause.FAULT: 1, Cause.DISMISSED: EXIT_CONFIG, Cause.SUICIDE: EXIT_SUICIDE}
 
 
 def main() -> int:
@@ -126,15 +129,19 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         witness=configured.node.witness,
     )
     hub = EventHub()
+    executor = Executor(name, store.incarnation, DRAIN_TIMEOUT_MS)
+    heard_all = bootmark.heard_all(configured.paths.run, kernel_boot_id())
     node = Node(
         core=core,
         state=State(members),
-        executor=Executor(name, store.incarnation, DRAIN_TIMEOUT_MS),
+        executor=executor,
         store=store,
         addresses=hands.addresses,
         operations=Operations(hands.runner),
         journal=Journal(hub, lambda: node.state.index),
+        quorumless=Quorumless(executor, configured.timers, boot_ns(), heard_all),
     )
+    node.heard_all = lambda: bootmark.note_heard_all(configured.paths.run, kernel_boot_id())
     transport = await Transport.open(configured, key, store.incarnation, members, node.received, boot_ns)
     control = await _open_control(configured, node, transport, Catalogue(hands.runner), hub)
     await hands.start()
@@ -142,6 +149,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     ending = Ending(configured.timers.restart_ms)
     node.on_dismissal = ending.dismissed
     node.punctuality = _be_on_time(configured.realtime.scheduling)
+    node.ends_itself = ending.end_itself
     realtime.quiet_collector()
     node.start(transport)
     log.info(
@@ -162,6 +170,8 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         await control.stop()
         await hands.close()
         store.close()
+    if cause is Cause.SUICIDE:
+        suicide.last_word(configured.node.suicide)
     return _EXIT.get(cause, 0)
 
 

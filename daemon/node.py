@@ -29,6 +29,7 @@ from daemon.cluster.records import Admit, LogEntry, Request
 from daemon.cluster.store import Store
 from daemon.cluster.transport import Transport
 from daemon.executor import Executor, Finish, RunOperation
+from daemon.executor.quorumless import Quorumless
 from daemon.executor.slots import Wanted
 from daemon.journal import Journal
 from daemon.lateness import Lateness
@@ -84,6 +85,7 @@ class Node:
         addresses: SharedAddresses,
         operations: Operations,
         journal: Journal,
+        quorumless: Quorumless,
     ) -> None:
         self.core = core
         self.state = state
@@ -92,6 +94,11 @@ class Node:
         self.addresses = addresses
         self.operations = operations
         self.journal = journal
+        self.quorumless = quorumless
+        self.heard_all: Callable[[], None] = lambda: None
+        """called once: all nodes were heard at the same time"""
+        self.ends_itself: Callable[[], None] = lambda: None
+        """no-quorum-policy=suicide: everything was stopped that could be"""
         self.transport: Transport | None = None
         self.lateness = Lateness()
         self.punctuality = Punctuality()
@@ -192,6 +199,7 @@ class Node:
     def _carry_out(self, ready: Ready) -> bool:
         """The core's effects.  The kernel's deadline first: it is what time is short for."""
         if ready.lease_until_ns is not None:
+            self.quorumless.granted(ready.lease_until_ns)
             self.addresses.renew(ready.lease_until_ns)
             self.executor.lease(ready.lease_until_ns)
         if self.transport is not None:
@@ -303,20 +311,21 @@ class Node:
             self.executor.slots.retry()
             self._repair()
             self._propose_tick(now_ns)
-        effects = self.executor.take(self.state, now_ns)
-        busy = False
+        busy = self._without_quorum(now_ns)
+        effects = self.quorumless.take(self.state, now_ns)
+        state = self.quorumless.state_in_force(self.state)
         if effects.kernel is not None:
-            self._tell_kernel(effects.kernel, now_ns)
+            self._tell_kernel(state, effects.kernel, now_ns)
             busy = True
         if effects.enforced_epoch is not None:
             self.core.enforced(effects.enforced_epoch, now_ns)
             busy = True
         for address, number in effects.count_flows:
             flows = self.addresses.flows_left(address, number)
-            self.executor.flows_left(self.state, address, number, flows, now_ns)
+            self.executor.flows_left(state, address, number, flows, now_ns)
             busy = True
         for operation in effects.operations:
-            known = self.state.definable(self.executor.node, operation.instance, operation.operation)
+            known = state.definable(self.executor.node, operation.instance, operation.operation)
             self.operations.run(operation, known, self._finished)
         for command in effects.proposals:
             try:
@@ -326,6 +335,22 @@ class Node:
                 self.executor.proposal_ended(command)
                 break
         return busy
+
+    def _without_quorum(self, now_ns: int) -> bool:
+        """What no-quorum-policy asks for; True where the core has something to say to that."""
+        heard_all = self.quorumless.heard_all
+        turn = self.quorumless.look(self.state, self.core.presence(now_ns), now_ns)
+        if self.quorumless.heard_all and not heard_all:
+            self.heard_all()
+        if turn.unenforced:
+            self.core.unenforced(now_ns)
+        if turn.deadline_ns is not None:
+            self.addresses.renew(turn.deadline_ns)
+        for notice in turn.notices:
+            self.journal.without_quorum(notice)
+        if turn.ends_itself:
+            self.ends_itself()
+        return turn.unenforced
 
     def _propose_tick(self, now_ns: int) -> None:
         """The leader lets the state know that time has passed, where the plan waits for that (failure-timeout)."""
@@ -345,10 +370,10 @@ class Node:
         for change in changes:
             self.journal.repaired(change)
 
-    def _tell_kernel(self, wanted: Wanted, now_ns: int) -> None:
+    def _tell_kernel(self, state: State, wanted: Wanted, now_ns: int) -> None:
         inherited_ns = 0 if self._deadline_is_ours else self.addresses.kernel_until_ns()
         try:
-            applied, failures, changes = self.addresses.hold(self.state.in_force, wanted)
+            applied, failures, changes = self.addresses.hold(state.in_force, wanted)
             if not self._deadline_is_ours:
                 # before anybody is told that this kernel holds the admission: the former process's may be a long one
                 self.addresses.replace_deadline(self.core.inherited_deadline_ns(inherited_ns, boot_ns()))
@@ -363,7 +388,7 @@ class Node:
             if self._refusals.get(address) != reason:
                 log.error("%s cannot be served here: %s", address, reason)
         self._refusals = failures
-        self.executor.kernel_did(self.state, applied, failures)
+        self.executor.kernel_did(state, applied, failures)
 
     def _finished(self, operation: RunOperation, finish: Finish) -> None:
         self.executor.finished(operation, finish, boot_ns())
@@ -371,9 +396,11 @@ class Node:
 
     def _arm(self) -> None:
         due_ns = min(self.core.deadline_ns(), self._repair_due_ns)
-        extra = self.executor.deadline_ns(self.state, boot_ns())
-        if extra is not None:
-            due_ns = min(due_ns, extra)
+        state = self.quorumless.state_in_force(self.state)
+        now_ns = boot_ns()
+        for extra in (self.executor.deadline_ns(state, now_ns), self.quorumless.deadline_ns(now_ns)):
+            if extra is not None:
+                due_ns = min(due_ns, extra)
         if self._timer is not None:
             if due_ns == self._timer_due_ns:
                 return

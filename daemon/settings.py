@@ -57,6 +57,9 @@ class Node(_Table):
     """where the file has none: the host's name, whole or its first label, whichever cluster.nodes has"""
     witness: bool = False
     """it votes and keeps the log, and serves nothing: no root, no engine, no runner (`vipcastd --witness`)"""
+    suicide: Literal["end", "reboot"] = "end"
+    """how this node ends itself under no-quorum-policy=suicide: `end` closes the kernel and ends the processes of all
+    resources and the daemon; `reboot` then boots the host at once, by `systemctl reboot --force --force`"""
 
 
 Link = linksettings.Link

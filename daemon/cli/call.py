@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 OK = 0
 FAILED = 1
 MISUSED = 2
+ALARM = 3
+"""of `vipcast status`: the cluster answers, and something is wrong that somebody has to know at once"""
 
 WAIT_DEFAULT_S = 60.0
 WAIT_MAX_S = 86_400.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from daemon.cli.call import OK, Call, CommandError
+from daemon.cli.call import ALARM, OK, Call, CommandError
 from daemon.cli.layout import cluster as layout
 from daemon.cli.layout import resources as resource_layout
 
@@ -24,12 +24,13 @@ def show_all(call: Call) -> int:
         return past.show(call)
     if call.has("--file"):
         return show_resources(call)
+    document = call.client.status()
     if call.out.json_wanted:
         call.out.document(call.client.status_json())
-        return OK
-    lines = layout.status_in_full if call.has("--full") else layout.status
-    call.out.lines(lines(call.client.status(), call.out.painted))
-    return OK
+    else:
+        lines = layout.status_in_full if call.has("--full") else layout.status
+        call.out.lines(lines(document, call.out.painted))
+    return ALARM if document.alarms else OK
 
 
 def show_resources(call: Call) -> int:

@@ -211,6 +211,8 @@ class StatusDocument(msgspec.Struct, frozen=True):
     """of the configuration: index of the entry that made it"""
     nodes: tuple[NodeStatus, ...]
     resources: tuple[ResourceStatus, ...]
+    alarms: tuple[str, ...] = ()
+    """what somebody has to know at once, a sentence each; `vipcast status` ends with 3 while there is any"""
     addresses: tuple[AddressStatus, ...] = ()
     failed_actions: tuple[FailedAction, ...] = ()
     pending_actions: tuple[PendingAction, ...] = ()

@@ -50,8 +50,9 @@ def build(
     now_ns: int,
     lateness: Lateness | None = None,
     punctuality: Punctuality = UNKNOWN,
+    alarms: Sequence[str] = (),
 ) -> StatusDocument:
-    """The whole document, as this node sees it now."""
+    """The whole document, as this node sees it now.  `state` is what it serves by, committed or an overlay."""
     view = state.view()
     cluster = resourcetree.read(view)
     slots = {address: tuple(slots_of(held)) for address, held in state.slots.items()}
@@ -64,10 +65,11 @@ def build(
         leader=core.leader,
         term=core.term,
         commit_index=core.commit,
-        applied_index=state.index,
+        applied_index=min(state.index, core.commit),
         epoch=state.configuration_epoch,
         nodes=tuple(_nodes(cluster, core, state, now_ns)),
         resources=resourcetree.resources(cluster, running.values(), complete(state, slots)),
+        alarms=tuple(alarms),
         addresses=tuple(_addresses(state, slots, serving)),
         failed_actions=(*failed_actions(view), *refused_addresses(state)),
         pending_actions=tuple(pending_actions(state)),

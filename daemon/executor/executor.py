@@ -62,6 +62,13 @@ class Executor:
         self._kernel_retry_ns = 0
         self._enforced: int | None = None
         self._flows_due_ns = 0
+        self.goes_on = False
+        """without a lease too, what runs is left running (`quorumless`: freeze, and ignore before it begins)"""
+        self._went_on = False
+        self._committed_slots = self.slots
+        """while an overlay is on: what the kernel held before it, with its latches (rule 26)"""
+        self._undo: list[str] = []
+        """instances that an overlay has started here, and that belong elsewhere"""
 
     def admitted(self, state: State) -> bool:
         node = state.nodes.get(self.node)
@@ -70,6 +77,9 @@ class Executor:
     def take(self, state: State, now_ns: int) -> Effects:
         """What there is to do now.  Calling it twice does nothing twice."""
         effects = Effects()
+        if self._went_on and not self.goes_on:
+            self._alone_from_ns = now_ns + STOP_AFTER_NS
+        self._went_on = self.goes_on
         if self.admitted(state):
             if not self._was_admitted:
                 self._was_admitted = True
@@ -90,7 +100,7 @@ class Executor:
         self._watch_flows(state, effects, now_ns)
         if now_ns < self.lease_until_ns:
             self.operations.follow(state.plan, now_ns)
-            effects.operations = self.operations.begin(state.plan, now_ns)
+            effects.operations = [*self._undone(), *self.operations.begin(state.plan, now_ns)]
         else:
             effects.operations = self._abandon(state, now_ns)
         reports: list[StateCommand] = [*self.slots.reports(state), *self.operations.told.values()]
@@ -100,9 +110,19 @@ class Executor:
         return effects
 
     def _abandon(self, state: State, now_ns: int) -> list[RunOperation]:
-        if now_ns < self.lease_until_ns:
-            return []
-        return self.operations.abandon(self._left_alone(state, now_ns))
+        if now_ns < self.lease_until_ns or self.goes_on:
+            return self._undone()
+        return [*self._undone(), *self.operations.abandon(self._left_alone(state, now_ns), now_ns)]
+
+    def _undone(self) -> list[RunOperation]:
+        waiting, self._undo = self._undo, []
+        starts = []
+        for instance in waiting:
+            if instance in self.operations.running:
+                self._undo.append(instance)
+            else:
+                starts.append(self.operations.stop(instance))
+        return starts
 
     def _left_alone(self, state: State, now_ns: int) -> list[str]:
         """Without a lease (no-quorum-policy=stop): plain addresses go at once, the rest after STOP_AFTER_NS.
@@ -136,8 +156,48 @@ class Executor:
             )
             busy = any(action.node == self.node for action in state.plan.actions)
             return state.nodes[self.node].leaving and not held and not busy
-        overdue = now_ns - self.lease_until_ns >= STOP_AFTER_NS
-        return overdue and not self.operations.unstopped(self._left_alone(state, now_ns))
+        return self.has_stopped(state, now_ns)
+
+    def has_stopped(self, state: State, now_ns: int) -> bool:
+        """Whether all that ran here was stopped for want of a lease."""
+        overdue = now_ns - self.lease_until_ns >= STOP_AFTER_NS and now_ns >= self._alone_from_ns
+        left = self.operations.unstopped(self._left_alone(state, now_ns))
+        return overdue and not left and not self.operations.running
+
+    # ---- overlays (`quorumless`)
+
+    @property
+    def is_busy_with_kernel(self) -> bool:
+        """The kernel was asked for something and has not answered yet."""
+        return self._kernel_pending
+
+    def begin_overlay(self) -> None:
+        """Another state counts from now on, with generations of its own."""
+        self._committed_slots = self.slots
+        self.change_overlay()
+
+    def change_overlay(self) -> None:
+        self.slots = SlotDuty(self.node, self.incarnation, self.slots.drain_timeout_ns)
+        self._forget_told()
+
+    def end_overlay(self, results: list[Result], elsewhere: list[str], now_ns: int) -> None:
+        """The committed state counts again, and the kernel has to be told all of it.
+
+        `results` is what the log has not heard; `elsewhere` is stopped before anything is said about it.
+        """
+        self.slots = self._committed_slots
+        self.slots.known = False
+        self._forget_told()
+        self.lease_until_ns = now_ns
+        self._alone_from_ns = now_ns + STOP_AFTER_NS
+        self._undo = list(elsewhere)
+        self.operations.told = {
+            (r.instance, r.operation, r.interval_ms): r for r in results if r.instance not in elsewhere
+        }
+
+    def _forget_told(self) -> None:
+        self._in_flight.clear()
+        self._enforced = None
 
     def _mark(self, command: StateCommand) -> bool:
         """True for a report that is not on its way yet."""

@@ -119,27 +119,37 @@ class OperationDuty:
             self.running[recurring.instance] = starts[-1]
         return starts
 
-    def abandon(self, instances: list[str]) -> list[RunOperation]:
-        """Stop these because this node is on its own; what became of it is told once somebody listens again."""
+    def abandon(self, instances: list[str], now_ns: int) -> list[RunOperation]:
+        """Stop these because this node is on its own; what became of it is told once somebody listens again.
+
+        A stop that fails is tried again, after a pause that grows.
+        """
         self.monitors.clear()
-        starts = [
-            RunOperation(instance, "stop", 0)
+        return [
+            self.stop(instance)
             for instance in self.unstopped(instances)
-            if instance not in self.running
+            if instance not in self.running and not self._is_paused((instance, "stop", 0), now_ns)
         ]
-        self.running |= {stop.instance: stop for stop in starts}
-        return starts
+
+    def stop(self, instance: str) -> RunOperation:
+        """Whatever the plan says; `instance` must not be doing anything else."""
+        self.running[instance] = RunOperation(instance, "stop", 0)
+        return self.running[instance]
 
     def unstopped(self, instances: list[str]) -> list[str]:
         """Those of `instances` that `abandon` has not stopped yet."""
-        return [instance for instance in instances if (instance, "stop", 0) not in self.told]
+        told = {instance: self.told.get((instance, "stop", 0)) for instance in instances}
+        return [name for name, stop in told.items() if stop is None or (stop.status, stop.exit_code) != ("done", 0)]
+
+    def _is_paused(self, key: Key, now_ns: int) -> bool:
+        pause = self.pauses.get(key)
+        return pause is not None and now_ns < pause.until_ns
 
     def _may_start(self, action: Action, now_ns: int) -> bool:
         key = (action.instance, action.operation, action.interval_ms)
         if action.operation == "fence" or action.instance in self.running or key in self.told:
             return False  # nobody here can fence, and the state plans without it
-        pause = self.pauses.get(key)
-        return pause is None or now_ns >= pause.until_ns
+        return not self._is_paused(key, now_ns)
 
     def finished(self, operation: RunOperation, finish: Finish, now_ns: int) -> Result | None:
         """An agent has ended.  Returns what the log must hear: everything but a monitor that found nothing new."""

@@ -199,7 +199,9 @@ PROPERTIES: dict[str, Check] = {
     "stop-orphan-actions": parse_boolean,
     "stop-orphan-resources": parse_boolean,
     "symmetric-cluster": parse_boolean,
+    "tie-breaker": _text,
     "transition-delay": parse_duration_ms,
+    "wait-for-all": parse_boolean,
 }
 
 SET_BY_THE_CLUSTER = frozenset({"cluster-infrastructure", "cluster-name", "dc-version", "have-watchdog"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from daemon.scheduler.planner import plan
@@ -10,6 +10,7 @@ from daemon.scheduler.view import Plan
 from daemon.state.addresses import SlotDriven
 from daemon.state.claims import Claims, claims_of, ip_of, second_names, with_waiting_starts
 from daemon.state.settle import close_address, release_address, settle_address
+from daemon.state.slots import Slot
 
 if TYPE_CHECKING:
     from daemon.state.state import State
@@ -18,7 +19,15 @@ SETTLE_ROUNDS_MAX = 4
 """a plan changes holders, which changes the plan: it comes to rest after two rounds, the limit is for safety"""
 
 
-def settle(state: State) -> None:
+Targets = Callable[[Mapping[int, Slot], Mapping[int, str]], Mapping[int, str]]
+"""slots as they are, as the plan wants them → as they shall become"""
+
+
+def as_planned(_slots: Mapping[int, Slot], planned: Mapping[int, str]) -> Mapping[int, str]:
+    return planned
+
+
+def settle(state: State, targets: Targets = as_planned) -> None:
     """Plan, and turn the plan into holders, until both are at rest."""
     state.refusals = {key: reason for key, reason in state.refusals.items() if key in state.results.failures}
     driven = state.slot_driven()
@@ -27,7 +36,7 @@ def settle(state: State) -> None:
     _retire(state, driven)
     for _ in range(SETTLE_ROUNDS_MAX):
         state.plan = planned(state)
-        if not _follow(state, driven):
+        if not _follow(state, driven, targets):
             break
     else:
         state.plan = planned(state)
@@ -63,7 +72,7 @@ def _retire(state: State, driven: Mapping[str, SlotDriven]) -> None:
             state.slots[address] = close_address(slots, state.index)
 
 
-def _follow(state: State, driven: Mapping[str, SlotDriven]) -> bool:
+def _follow(state: State, driven: Mapping[str, SlotDriven], targets: Targets) -> bool:
     """Turn the plan into holders; True if that changed anything."""
     changed = False
     for address, target in driven.items():
@@ -74,7 +83,7 @@ def _follow(state: State, driven: Mapping[str, SlotDriven]) -> bool:
             continue
         settled = settle_address(
             slots,
-            state.plan.slots.get(address, {}),
+            targets(slots, state.plan.slots.get(address, {})),
             state.plan,
             address,
             [name for name in state.nodes if _may_hold(state, address, name)],

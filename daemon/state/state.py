@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Self
 
 import msgspec
 from pydantic import ValidationError
@@ -88,12 +89,15 @@ class State:
         before = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
         outcome = self._apply(entry)
         if outcome.accepted and not isinstance(entry.command, Noop):
-            settle(self)
+            self._settle()
             self.planned_ms = self.now_ms
         after = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
         keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
         changed = {key: (before.get(key), after.get(key)) for key in keys}
         return replace(outcome, slots_changed=changed)
+
+    def _settle(self) -> None:
+        settle(self)
 
     def _apply(self, entry: LogEntry) -> Outcome:
         match entry.command:
@@ -321,7 +325,7 @@ class State:
         )
 
     @classmethod
-    def thaw(cls, data: bytes, members: Sequence[str] = ()) -> State:
+    def thaw(cls, data: bytes, members: Sequence[str] = ()) -> Self:
         """The state that `freeze` wrote; `members` count where that state knew none yet.
 
         Raises ThawError for another format, for damage, and for what no state can be.

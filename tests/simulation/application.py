@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from daemon.cluster.core import Core
 from daemon.cluster.records import LogEntry
 from datapath.engine import SlotState
 from tests.simulation.invariants.edits import Answer
@@ -22,6 +23,8 @@ class KernelWork:
 
     states: Mapping[Slot, SlotState]
     token: object
+    is_overlaid: bool = False
+    """it is not what was committed"""
 
 
 @dataclass(slots=True)
@@ -62,6 +65,13 @@ class Application(Protocol):
 
     def thaw(self, body: bytes) -> None:
         """Become what some application was when it was frozen."""
+
+    def without_quorum(self, core: Core, local_ns: int) -> int | None:
+        """What it does for want of a quorum, before each `take`: a deadline for the kernel, 0 to withdraw it."""
+
+    @property
+    def is_overlaid(self) -> bool:
+        """Whether it serves something else than what was committed (no-quorum-policy=ignore)."""
 
     def take(self, local_ns: int) -> Work:
         """What is to be done now; asking again asks for nothing twice."""

@@ -22,6 +22,8 @@ class Counts:
     """of those that have come from a leader"""
     reads: int = 0
     """whose claim was checked"""
+    overlays: int = 0
+    """begun by nodes without quorum (no-quorum-policy=ignore)"""
     faults: dict[str, int] = field(default_factory=dict)
 
     def committed(self, entry: LogEntry) -> None:
@@ -51,4 +53,5 @@ _NUMBERS = {
     "snapshots": "snapshots",
     "restores": "restores",
     "reads": "reads",
+    "overlays": "overlays",
 }

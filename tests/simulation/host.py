@@ -22,6 +22,7 @@ from datapath.engine import SlotState
 from tests.simulation.application import Application, Draft, KernelWork, Work
 from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk
+from tests.simulation.invariants import overlays
 from tests.simulation.invariants.violation import ViolationError
 from tests.simulation.kernel import Kernel, Slot
 
@@ -69,6 +70,8 @@ class Host:
         self.process: Process | None = None
         self.suspended = False
         """a virtual machine that does not run: no process, no kernel; its boot clock goes on"""
+        self.kernel_takes_ms = 0
+        """beyond what it takes by chance: scenes make it slow"""
 
     @property
     def local_ns(self) -> int:
@@ -179,7 +182,7 @@ class Host:
     def _perform(self, process: Process) -> None:
         """What `daemon.node`, the shell, does after each call: perform everything that the core wants."""
         core, world = process.core, self.world
-        while (ready := core.ready()) or self._carry_out(process, process.application.take(self.local_ns)):
+        while (ready := core.ready()) or self._take(process):
             for send in ready.sends:
                 world.network.send(self.name, send.to, send.message)
             if ready.persist is not None:
@@ -204,6 +207,7 @@ class Host:
                 self._end_under(process, granted)
                 return
             if ready.lease_until_ns is not None:
+                overlays.closed_before_a_grant(self, process.application.is_overlaid)
                 process.application.lease(ready.lease_until_ns)
                 self._write_lease(process, ready.lease_until_ns)
             if process.paused:
@@ -212,6 +216,16 @@ class Host:
             world.invariants.consensus.counted_vote(self.name, voter, core.replica.term)
         self._arm(process)
         world.looked_at(self)
+
+    def _take(self, process: Process) -> bool:
+        """What the application wants; where it has no quorum, it may give itself a lease (no-quorum-policy)."""
+        deadline_ns = process.application.without_quorum(process.core, self.local_ns)
+        if deadline_ns is not None:
+            self.world.counts.overlays += deadline_ns > 0 and not self.kernel.overlaid_deadline
+            self._write_lease(process, deadline_ns, overlaid=deadline_ns > 0)
+            if process.paused:
+                return True
+        return self._carry_out(process, process.application.take(self.local_ns)) or deadline_ns is not None
 
     def _arm(self, process: Process) -> None:
         """Timers are a little late."""
@@ -263,7 +277,11 @@ class Host:
         self._write_lease(process, granted.until_ns, end)
 
     def _write_lease(
-        self, process: Process, until_ns: int, afterwards: Callable[[Process], None] = lambda _: None
+        self,
+        process: Process,
+        until_ns: int,
+        afterwards: Callable[[Process], None] = lambda _: None,
+        overlaid: bool = False,
     ) -> None:
         """One ordered writer (rule 15); now and then SIGSTOP strikes just before the system call."""
         computed_ns = self.local_ns
@@ -271,6 +289,7 @@ class Host:
         def write(process: Process) -> None:
             self.world.trace.say(self.name, f"lease ends in {(until_ns - self.local_ns) / 1e6:.3f} ms")
             self.kernel.renew(self.world.deadline_as_written(until_ns, computed_ns, self.local_ns))
+            self.kernel.overlaid_deadline = overlaid
             self.world.kernel_changed(self)
             afterwards(process)
 
@@ -289,14 +308,14 @@ class Host:
         for body in work.proposals:
             process.application.proposed(process.core.propose(body, self.local_ns), body)
         if (kernel := work.kernel) is not None:
-            self._later(process, lambda process: self._apply(process, kernel))
+            self._later(process, lambda process: self._apply(process, kernel), self.kernel_takes_ms)
         for operation in work.operations:
             self._finish_later(process, operation)
         return bool(work)
 
-    def _later(self, process: Process, step: Callable[[Process], None]) -> None:
+    def _later(self, process: Process, step: Callable[[Process], None], least_ms: int = 0) -> None:
         quick = self.rng.random() < 0.9
-        delay_ns = self.rng.randint(0, (3 if quick else 120) * NS_PER_MS)
+        delay_ns = least_ms * NS_PER_MS + self.rng.randint(0, (3 if quick else 120) * NS_PER_MS)
         self.world.at(delay_ns, lambda: self.happen(process, step))
 
     def _finish_later(self, process: Process, operation: object) -> None:
@@ -308,6 +327,7 @@ class Host:
             process.holds = True
             self.kernel.renew(process.core.inherited_deadline_ns(self.kernel.deadline_ns, self.local_ns))
         self.kernel.apply(work.states)
+        self.kernel.overlaid_states = work.is_overlaid
         self.world.kernel_changed(self)
         process.application.kernel_did(work)
 

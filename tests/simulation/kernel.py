@@ -24,6 +24,10 @@ ACCEPTED = {
 class Kernel:
     states: dict[Slot, SlotState] = field(default_factory=dict)
     deadline_ns: int = 0
+    overlaid_states: bool = False
+    """`states` are those of an overlay (no-quorum-policy=ignore)"""
+    overlaid_deadline: bool = False
+    """`deadline_ns` was nobody's grant: the node has given it to itself"""
 
     def apply(self, states: Mapping[Slot, SlotState]) -> None:
         self.states = {slot: state for slot, state in states.items() if state is not SlotState.CLOSED}

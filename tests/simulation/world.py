@@ -240,6 +240,8 @@ class World:
                 return f"{host.name} has applied {process.applied} of {committed} entries"
             if not host.leased(self.now_ns):
                 return f"{host.name} has no lease"
+            if host.kernel.overlaid_deadline:
+                return f"{host.name} serves without quorum"
             if process.edits:
                 return f"{host.name} waits for {len(process.edits)} edits"
         if len({repr(host.process.application.digest()) for host in self.hosts.values() if host.process}) != 1:

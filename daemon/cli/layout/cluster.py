@@ -61,6 +61,8 @@ def summary(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
     behind = document.commit_index - document.applied_index
     late = f", {behind} not applied yet" if behind > 0 else ""
     yield f"Seen from: {document.node} (entry {document.commit_index}{late}, configuration {document.epoch})"
+    for alarm in document.alarms:
+        yield paint(f"ALARM: {alarm}", "bad")
     instances = sum(len(found.instances) for found in _walk(document.resources))
     yield f"{_count(len(document.nodes), 'node')} configured"
     yield f"{_count(instances, 'resource instance')} configured"

@@ -37,6 +37,7 @@ from daemon.cluster.core.elections import FAR_NS, Elections
 from daemon.cluster.core.follower import Follower
 from daemon.cluster.core.leader import Leader
 from daemon.cluster.core.membership import Peer
+from daemon.cluster.core.presence import Presence, presence_of
 from daemon.cluster.core.proposals import Proposals
 from daemon.cluster.core.replica import Randomness, Replica
 from daemon.cluster.core.restarts import inherited_deadline_ns
@@ -256,6 +257,17 @@ class Core:
         """`name` shall have the extra vote while the number of voters is even; "": nobody.  A roster says so then."""
         self._now_ns = now_ns
         self.replica.tie_breaker = name
+
+    def unenforced(self, now_ns: int) -> None:
+        """My kernel holds something else than what the log says (no-quorum-policy=ignore).
+
+        From here on no grant is taken and no own lease begins, until `enforced` says that the kernel is back at what
+        was committed: rule 19 is what orders the two.
+        """
+        self._now_ns = now_ns
+        self.replica.enforced_epoch = 0
+        self._heartbeat_soon = True
+        self._settle(now_ns)
 
     def lateness(self, late_ns: int, now_ns: int) -> None:
         """The loop was not scheduled for `late_ns`: what looks like others' silence may wait in our own sockets."""
@@ -644,6 +656,10 @@ class Core:
             if leading_ns is not None:
                 return max(leading_ns, known_ns or leading_ns)
         return known_ns
+
+    def presence(self, now_ns: int) -> Presence:
+        """Who is heard, and whether they could make a quorum; changes nothing."""
+        return presence_of(self.replica, self._is_quorate(now_ns), now_ns)
 
     def _is_quorate(self, now_ns: int) -> bool:
         if self.leader is not None:

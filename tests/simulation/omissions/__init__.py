@@ -6,9 +6,19 @@ The shipped code knows nothing of them.  A file a theme; whoever adds a rule add
 
 from __future__ import annotations
 
-from tests.simulation.omissions import consensus, elections, grants, losses, restarts, slots, snapshots, stores
+from tests.simulation.omissions import (
+    consensus,
+    elections,
+    grants,
+    losses,
+    overlays,
+    restarts,
+    slots,
+    snapshots,
+    stores,
+)
 from tests.simulation.omissions.omission import Omission
 
-THEMES = (elections, consensus, grants, losses, restarts, stores, snapshots, slots)
+THEMES = (elections, consensus, grants, losses, restarts, stores, snapshots, slots, overlays)
 
 OMISSIONS: dict[str, Omission] = {omission.name: omission for theme in THEMES for omission in theme.OMISSIONS}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
+from daemon.cluster.core import Core
 from daemon.cluster.records import LogEntry, Request
 from daemon.executor import Executor, Finish, RunOperation
+from daemon.executor.quorumless import Quorumless
 from daemon.executor.slots import Wanted
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Location, Primitive
 from daemon.state.commands import Edit, StateCommand
@@ -22,13 +26,39 @@ DRAIN_TIMEOUT_MS = 150
 
 
 class Daemon:
-    def __init__(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> None:
+    def __init__(
+        self,
+        name: str,
+        members: list[str],
+        incarnation: int,
+        rng: random.Random,
+        properties: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`properties` of the cluster come with every edit."""
         self.name = name
+        self._properties = properties
         self.incarnation = incarnation
         self.state = State(members)
         self.executor = Executor(name, incarnation, DRAIN_TIMEOUT_MS)
         self._rng = rng
         self._proposed: dict[int, StateCommand] = {}
+        self._quorumless: Quorumless | None = None
+
+    def without_quorum(self, core: Core, local_ns: int) -> int | None:
+        if self._quorumless is None:
+            self._quorumless = Quorumless(self.executor, core.replica.timers, local_ns, heard_all=False)
+        turn = self._quorumless.look(self.state, core.presence(local_ns), local_ns)
+        if turn.unenforced:
+            core.unenforced(local_ns)
+        return turn.deadline_ns
+
+    @property
+    def is_overlaid(self) -> bool:
+        return self._quorumless is not None and self._quorumless.overlay is not None
+
+    @property
+    def in_force(self) -> State:
+        return self.state if self._quorumless is None else self._quorumless.state_in_force(self.state)
 
     def apply(self, entry: LogEntry) -> Answer | None:
         outcome = self.state.apply(entry)
@@ -44,7 +74,8 @@ class Daemon:
     def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
         """Bans for some nodes; mostly upon what is there, sometimes upon whatever will be there."""
         banned = [name for name in members if rng.random() < 0.25]
-        configuration = shared_address(4, banned[:-1] if len(banned) == len(members) else banned, str(number))
+        banned = banned[:-1] if len(banned) == len(members) else banned
+        configuration = shared_address(4, banned, str(number), self._properties)
         epoch, base = rng.choice(((None, None), *[(self.state.configuration_epoch, self.register())] * 3))
         edit = Edit(epoch, configuration.model_dump_json().encode(), "administrator", f"edit {number}")
         return Draft(msgspec.msgpack.encode(edit), base)
@@ -60,12 +91,14 @@ class Daemon:
         self.state = State.thaw(body, self.state.members)
 
     def take(self, local_ns: int) -> Work:
-        effects = self.executor.take(self.state, local_ns)
+        assert self._quorumless is not None
+        effects = self._quorumless.take(self.state, local_ns)
         for address, number in effects.count_flows:
             flows = self._rng.choice((0, 1, 1))
-            self.executor.flows_left(self.state, address, number, flows, local_ns)
+            self.executor.flows_left(self.in_force, address, number, flows, local_ns)
+        kernel = effects.kernel
         return Work(
-            kernel=None if effects.kernel is None else KernelWork(slots_of(effects.kernel), effects.kernel),
+            kernel=None if kernel is None else KernelWork(slots_of(kernel), kernel, self.is_overlaid),
             enforced_epoch=effects.enforced_epoch,
             operations=list(effects.operations),
             proposals=[msgspec.msgpack.encode(command) for command in effects.proposals],
@@ -73,7 +106,7 @@ class Daemon:
 
     def kernel_did(self, work: KernelWork) -> None:
         wanted: Wanted = work.token  # type: ignore[assignment]
-        self.executor.kernel_did(self.state, wanted, {})
+        self.executor.kernel_did(self.in_force, wanted, {})
 
     def finished(self, operation: object, local_ns: int) -> None:
         assert isinstance(operation, RunOperation)
@@ -89,10 +122,14 @@ class Daemon:
             self.executor.proposal_ended(proposed)
 
     def lease(self, until_ns: int) -> None:
+        assert self._quorumless is not None
+        self._quorumless.granted(until_ns)
         self.executor.lease(until_ns)
 
     def deadline_ns(self, local_ns: int) -> int | None:
-        return self.executor.deadline_ns(self.state, local_ns)
+        assert self._quorumless is not None
+        waits = (self.executor.deadline_ns(self.in_force, local_ns), self._quorumless.deadline_ns(local_ns))
+        return min((due_ns for due_ns in waits if due_ns is not None), default=None)
 
     def concerned(self) -> set[str]:
         slots = [slot for slots in self.state.slots.values() for slot in slots.values()]
@@ -114,11 +151,17 @@ class DaemonWorkload:
 
     snapshot_entries: tuple[int, ...] = (4, 12, 40)
 
+    def __init__(self, **properties: str) -> None:
+        """`no_quorum_policy="ignore"`: cluster properties, with `_` for `-`."""
+        self._properties = {name.replace("_", "-"): value for name, value in properties.items()}
+
     def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
-        return Daemon(name, members, incarnation, rng)
+        return Daemon(name, members, incarnation, rng, self._properties)
 
 
-def shared_address(slots: int, banned: list[str], description: str) -> Configuration:
+def shared_address(
+    slots: int, banned: list[str], description: str, properties: Mapping[str, str] = MappingProxyType({})
+) -> Configuration:
     parameters = {"ip": "192.168.110.120", "cidr_netmask": "24", "clusterip_hash": "sourceip"}
     address = Primitive(
         id="VIP",
@@ -135,4 +178,5 @@ def shared_address(slots: int, banned: list[str], description: str) -> Configura
         meta=(AttributeSet(id="VIP-clone-meta_attributes", values=meta),),
     )
     bans = [Location(id=f"ban-{name}", resource="VIP-clone", node=name, score="-INFINITY") for name in banned]
-    return Configuration(resources=(clone,), constraints=tuple(bans))
+    sets = (AttributeSet(id="cib-bootstrap-options", values=dict(properties)),) if properties else ()
+    return Configuration(resources=(clone,), constraints=tuple(bans), properties=sets)

@@ -9,6 +9,7 @@ import random
 
 import msgspec
 
+from daemon.cluster.core import Core
 from daemon.cluster.records import Admit, LogEntry, Lost
 from datapath.engine import SlotState
 from tests.simulation.application import Application, Draft, KernelWork, Work
@@ -65,6 +66,11 @@ class Shares:
         return Draft(f"edit {number}".encode(), None)
 
     def register(self) -> int | None:
+        return None
+
+    is_overlaid = False
+
+    def without_quorum(self, core: Core, local_ns: int) -> int | None:
         return None
 
     def take(self, local_ns: int) -> Work:
