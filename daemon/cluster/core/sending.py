@@ -98,6 +98,7 @@ class Sendings:
             sending.wanted_ns = now_ns
         elif (newest := self._compaction.newest) is not None:
             self._to[peer] = _Sending(newest, now_ns)
+            self._next_burst_ns = max(self._next_burst_ns, now_ns)
 
     def needless(self, peer: str) -> None:
         """It has what it needs, or its disk is another one."""

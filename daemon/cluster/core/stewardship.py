@@ -62,8 +62,11 @@ class Stewardship:
         )
 
     def has_caught_up(self, name: str) -> bool:
-        progress = self._replication.progress.get(name)
-        return progress is not None and progress.match + CATCH_UP_ENTRIES >= self.replica.log.last_index
+        """However few the entries behind a snapshot are: without the snapshot nobody can carry out an admission."""
+        progress, log = self._replication.progress.get(name), self.replica.log
+        if progress is None or progress.match < log.base.index:
+            return False
+        return progress.match + CATCH_UP_ENTRIES >= log.last_index
 
     def _may_vote_soon(self, name: str) -> bool:
         """It has caught up, and its disk has the roster that names its store: before that it would refuse to vote.
