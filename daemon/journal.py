@@ -17,7 +17,6 @@ from daemon.cluster.core.effects import (
     PeerHeard,
     PeerSilent,
     Refused,
-    RosterChanged,
     SnapshotComes,
     SnapshotRestored,
     SnapshotTaken,
@@ -70,7 +69,7 @@ class Journal:
                 self._tell("membership", f"this node is admitted (entry {epoch})", epoch=epoch)
             case DeclaredLost(epoch=epoch):
                 self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
-            case StoreLost() | WaitsForFounders() | HeldDown() | RosterChanged() | WasDismissed():
+            case StoreLost() | WaitsForFounders() | HeldDown() | WasDismissed():
                 self._who_takes_part(event)
             case SnapshotTaken() | SnapshotComes() | SnapshotRestored() | DiskRefused():
                 self._memory(event)
@@ -85,9 +84,7 @@ class Journal:
         log.log(logging.CRITICAL if notice.is_alarm else logging.WARNING, "%s", notice.text)
         self._hub.publish(Event("quorum", self._applied_index(), {"text": notice.text, "alarm": notice.is_alarm}))
 
-    def _who_takes_part(
-        self, event: StoreLost | WaitsForFounders | HeldDown | RosterChanged | WasDismissed
-    ) -> None:
+    def _who_takes_part(self, event: StoreLost | WaitsForFounders | HeldDown | WasDismissed) -> None:
         if isinstance(event, HeldDown):
             text = f"{event.node} is {held_down(event.for_ms, event.times, event.within_ms)}"
             self._tell("membership", text, node=event.node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from daemon.cluster.core.admissions import COUNTING
 from daemon.cluster.core.damping import damped
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
-from daemon.cluster.core.membership import Membership
+from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.standing import Standing
 
@@ -26,7 +26,7 @@ def status_of(replica: Replica, role: Role, quorate: bool, outstanding: int, now
         quorate=quorate,
         lease_until_ns=replica.own_lease.until_ns,
         outstanding_proposals=outstanding,
-        peers=tuple(_peer_status(replica, name, now_ns) for name in _by_rank(replica.membership)),
+        peers=tuple(_peer_status(replica, name, now_ns) for name in _by_rank(replica, now_ns)),
         waits_for=replica.suffrage.missing_founders(),
     )
 
@@ -38,11 +38,19 @@ def _role(replica: Replica, name: str) -> str:
     return "learner" if not member.votes else "witness" if member.witness else "voter"
 
 
-def _by_rank(membership: Membership) -> list[str]:
+def _by_rank(replica: Replica, now_ns: int) -> list[str]:
     """Everybody on the roster, this node wherever it stands, then those who ask to join."""
-    ranks = {name: peer.rank for name, peer in membership.peers.items() if peer.on_roster or peer.joins}
+    membership = replica.membership
+    ranks = {
+        peer.name: peer.rank for peer in membership.peers.values() if peer.on_roster or _asks(replica, peer, now_ns)
+    }
     ranks[membership.name] = membership.rank
     return sorted(ranks, key=lambda name: (ranks[name], name))
+
+
+def _asks(replica: Replica, peer: Peer, now_ns: int) -> bool:
+    dismissed = replica.rosters.is_dismissed(peer.name, peer.store_id)
+    return peer.joins and not dismissed and replica.membership.live(peer, now_ns)
 
 
 def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
