@@ -165,11 +165,16 @@ class Core:
         self._settle(now_ns)
 
     def _meet(self, sender: str, message: Message) -> Peer | None:
-        """Listen to one that is on no roster, where it asks to join, or where this node does not know a cluster yet."""
-        replica = self.replica
-        if isinstance(message, Heartbeat) and (message.joins or replica.rosters.is_joining):
-            replica.membership.meet(sender)
-        return replica.membership.peers.get(sender)
+        """Listen to one that is on no roster: it asks to join, or has to be told that it was removed.
+
+        A node that does not know a cluster yet listens to everybody.
+        """
+        rosters = self.replica.rosters
+        if isinstance(message, Heartbeat) and (
+            message.joins or rosters.is_joining or rosters.is_dismissed(sender, message.store_id)
+        ):
+            self.replica.membership.meet(sender)
+        return self.replica.membership.peers.get(sender)
 
     def tick(self, now_ns: int) -> None:
         """Time has passed.  Call at `deadline_ns()`; earlier does no harm, later is noticed (`lateness`)."""

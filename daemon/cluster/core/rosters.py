@@ -22,6 +22,8 @@ class Rosters:
         self.founding = Roster(tuple(Member(name, "", rank < VOTERS_MAX) for rank, name in enumerate(founders)))
         self.committed: Roster | None = None
         self.tail: Roster | None = None
+        self._before: Roster | None = None
+        """what counted before the newest"""
         self.index = self._committed_index = 0
         """a log that goes up to here has the roster that counts"""
         if head is not None:
@@ -49,6 +51,11 @@ class Rosters:
         return self.index <= commit
 
     @property
+    def fallback(self) -> Roster | None:
+        """What counts again if the newest roster does not survive; None where that is committed."""
+        return self._before if self.index > self._committed_index else None
+
+    @property
     def electorate(self) -> Electorate:
         roster = self.now
         if self._known is None or self._known[0] is not roster:
@@ -56,7 +63,7 @@ class Rosters:
         return self._known[1]
 
     def member(self, name: str) -> Member | None:
-        return next((member for member in self.now.members if member.name == name), None)
+        return member_of(self.now, name)
 
     @property
     def names(self) -> list[str]:
@@ -72,6 +79,7 @@ class Rosters:
 
     def appended(self, entry: LogEntry) -> None:
         if isinstance(entry.command, Roster):
+            self._before = self.now
             self.tail, self.index = entry.command, entry.index
 
     def commit(self, entry: LogEntry) -> None:
@@ -88,6 +96,10 @@ class Rosters:
         """A snapshot stands for the log so far."""
         self.committed = self.tail = head.roster
         self.index = self._committed_index = head.index
+
+
+def member_of(roster: Roster, name: str) -> Member | None:
+    return next((member for member in roster.members if member.name == name), None)
 
 
 def electorate_of(roster: Roster) -> Electorate:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from daemon.cluster.core.quorum import VOTERS_MAX, intersects
+from daemon.cluster.core.quorum import VOTERS_MAX, intersects, is_quorum
 from daemon.cluster.core.rosters import electorate_of
 from daemon.cluster.records import Member, Roster
 
@@ -54,17 +54,35 @@ def next_change(roster: Roster, situation: Situation) -> Roster | None:
     """The roster that is to follow this one; None where all is as it should be, or nothing may be changed now."""
     explicit = _with_stores(roster, situation)
     old = electorate_of(roster)
-    for change in _wishes(explicit, situation):
-        new = electorate_of(change)
-        if not new.voters:
-            continue
-        if intersects(old, new):
-            return change
-        if old.tie_breaker:
-            return _changed(
-                explicit, explicit.members, f"{old.tie_breaker} breaks no ties meanwhile", tie_breaker=""
-            )
+    for wish in _wishes(explicit, situation):
+        if intersects(old, electorate_of(wish)):
+            if _can_be_committed(wish, situation):
+                return wish
+        elif old.tie_breaker and _can_be_committed(_without_tie_breaker(wish), situation):
+            change = _without_tie_breaker(explicit)  # first, so that the wish may follow
+            if _can_be_committed(change, situation):
+                return change
     return None
+
+
+def _without_tie_breaker(roster: Roster) -> Roster:
+    return _changed(roster, roster.members, f"{roster.tie_breaker} breaks no ties meanwhile", tie_breaker="")
+
+
+def _can_be_committed(roster: Roster, situation: Situation) -> bool:
+    """Whether a quorum of it is there, and has nearly the whole log.
+
+    It counts from its append on.  One whose quorum is not to be had could never be committed, nor taken back, and the
+    cluster would have ended with it: of two voters the one that breaks ties would give up its extra vote for the sake
+    of a third that joins, with the second one dead.
+    """
+    present = [
+        member.name
+        for member in roster.members
+        if situation.stores.get(member.name) == member.store_id
+        and (member.name == situation.leader or member.name in situation.caught_up)
+    ]
+    return is_quorum(present, electorate_of(roster))
 
 
 def _with_stores(roster: Roster, situation: Situation) -> Roster:

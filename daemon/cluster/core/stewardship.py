@@ -91,10 +91,10 @@ class Stewardship:
     # --- others
 
     def successor(self, now_ns: int) -> str | None:
-        """Who is to lead instead, where this node should not: it is about to be removed, or it is a witness."""
+        """Who is to lead instead, where this node should not: it has no vote, will be removed, or is a witness."""
         replica = self.replica
         own = replica.rosters.member(replica.name)
-        if replica.name not in replica.retiring and (own is None or not own.witness):
+        if own is not None and own.votes and not own.witness and replica.name not in replica.retiring:
             return None
         for name in replica.rosters.names:
             peer, member = replica.membership.peers.get(name), replica.rosters.member(name)

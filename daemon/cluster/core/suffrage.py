@@ -47,7 +47,8 @@ from daemon.cluster.core.disk import Disk
 from daemon.cluster.core.effects import Event, StoreLost, WaitsForFounders
 from daemon.cluster.core.log import Log
 from daemon.cluster.core.membership import Membership, Peer
-from daemon.cluster.core.rosters import Rosters
+from daemon.cluster.core.rosters import Rosters, member_of
+from daemon.cluster.records import Roster
 
 
 class Suffrage:
@@ -87,8 +88,21 @@ class Suffrage:
 
     @property
     def stands(self) -> bool:
-        """Whether this process may be elected."""
-        return self.counts(self.name)
+        """Whether this process may be elected.
+
+        Also while the roster that takes its vote is not known to be committed (Raft, 4.2.2): of those who are left,
+        perhaps it alone has that roster.  It would then refuse the others for their shorter logs, and they could do
+        nothing without it.  It is elected by those whom that roster names, without a vote of its own.
+        """
+        return self.counts(self.name) or self._votes_by(self._rosters.fallback)
+
+    def _votes_by(self, roster: Roster | None) -> bool:
+        member = None if roster is None else member_of(roster, self.name)
+        if member is None or not member.votes:
+            return False
+        if member.store_id:
+            return self.store_id == member.store_id
+        return self._disk.may_vote and self._is_recorded(self.name, self.store_id)
 
     @property
     def store_is_lost(self) -> bool:
