@@ -94,10 +94,6 @@ class Journal:
                 " once it has caught up"
             )
             self._tell("membership", text, node=event.node)
-        elif isinstance(event, RosterChanged):
-            self._tell(
-                "membership", f"the roster has changed (entry {event.index}): {event.why}", index=event.index
-            )
         elif isinstance(event, WasDismissed):
             log.critical(
                 "%s says that this node was removed from the cluster: it ends.  To come back: vipcast node reset, then"
