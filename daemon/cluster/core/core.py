@@ -151,6 +151,7 @@ class Core:
         (`membership`), so that recordings of former processes change nothing.
         """
         self._now_ns = now_ns
+        self._notice_lateness(now_ns)
         if sender == self.replica.name:
             self._on_namesake(message)
             return
@@ -178,11 +179,8 @@ class Core:
 
     def tick(self, now_ns: int) -> None:
         """Time has passed.  Call at `deadline_ns()`; earlier does no harm, later is noticed (`lateness`)."""
-        late_ns = now_ns - self._expected_ns
         self._now_ns = now_ns
-        if late_ns > self.replica.timers.heartbeat_ns:
-            self.lateness(late_ns, now_ns)
-        self._expected_ns = FAR_NS
+        self._notice_lateness(now_ns)
         self.replica.disk.retry_if_due(now_ns)
         if not self.replica.membership.peers:
             self.replica.suffrage.found()  # a cluster of one waits for nobody
@@ -282,6 +280,13 @@ class Core:
             self.replica.report(WasLate(late_ns))
             doubt_until_ns = now_ns + timers.heartbeat_ns + timers.election_step_ns
             self.replica.doubt_until_ns = max(self.replica.doubt_until_ns, doubt_until_ns)
+
+    def _notice_lateness(self, now_ns: int) -> None:
+        """Before anything is concluded from what comes next: the first to come after a pause may be a datagram."""
+        late_ns = now_ns - self._expected_ns
+        self._expected_ns = FAR_NS
+        if late_ns > self.replica.timers.heartbeat_ns:
+            self.lateness(late_ns, now_ns)
 
     def transfer(self, to: str, now_ns: int) -> bool:
         """Hand leadership to `to`, for a planned stop; False where this node does not lead or `to` lacks entries.
