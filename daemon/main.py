@@ -10,7 +10,7 @@ import random
 import sys
 from pathlib import Path
 
-from daemon import bootmark, notify, places, realtime, settings, suicide
+from daemon import bootmark, notify, places, realtime, settings, slew, suicide
 from daemon.backend import NodeBackend
 from daemon.catalogue import Catalogue
 from daemon.cluster.clock import boot_ns, kernel_boot_id
@@ -78,6 +78,8 @@ def main() -> int:
     except KeyFileError as error:
         print(f"vipcastd: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    if not _clock_is_in_bounds(configured.timers.drift):
+        return EXIT_CONFIG
     try:
         return asyncio.run(_run(configured, key))
     except (StoreError, SocketFileError, DatapathError, ThawError, OSError) as error:
@@ -91,19 +93,34 @@ def _check(path: Path, *, witness: bool) -> int:
         print(finding, file=sys.stderr)
     if any(finding.severity == "error" for finding in findings):
         return EXIT_CONFIG
+    if not _clock_is_in_bounds(settings.load(path, witness=witness).timers.drift):
+        return EXIT_CONFIG
     print(f"{path}: correct")
     return 0
 
 
+def _clock_is_in_bounds(drift: float) -> bool:
+    """Whether the time daemon that runs here keeps the promise that every lease counts on."""
+    found = slew.findings(drift)
+    for finding in found:
+        severity = "Error" if finding.running else "Warning"
+        print(f"vipcastd: {severity}: {finding.sentence}", file=sys.stderr)
+    return not any(finding.running for finding in found)
+
+
 def _be_on_time(wish: str) -> realtime.Punctuality:
     """SCHED_RR and locked memory, as `[realtime] scheduling` says."""
-    if wish == "off":
-        return realtime.as_it_is()
-    punctuality = realtime.be_on_time()
+    punctuality = realtime.as_it_is() if wish == "off" else realtime.be_on_time()
     for refused in punctuality.troubles:
         if wish == "rr":
             raise OSError(f'{refused}, and [realtime] scheduling = "rr" insists on it')
         log.warning("%s: heartbeats may be late when this host is busy", refused)
+    if punctuality.slack_ms:
+        log.warning(
+            "without SCHED_RR this host asks for a lease that is %d ms longer, and stands last for leader;"
+            " others take over from it that much later",
+            punctuality.slack_ms,
+        )
     return punctuality
 
 
@@ -150,6 +167,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     node.on_dismissal = ending.dismissed
     node.punctuality = _be_on_time(configured.realtime.scheduling)
     node.ends_itself = ending.end_itself
+    core.slack_ms = node.punctuality.slack_ms
     realtime.quiet_collector()
     node.start(transport)
     log.info(

@@ -46,6 +46,8 @@ class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
     """the sender's settings name no founders: it belongs to the cluster that takes it in"""
     witness: bool = False
     """the sender votes and keeps the log, and holds nothing"""
+    slack_ms: int = 0
+    """the sender is not scheduled in time, and asks for a lease that is so much longer (`Admit`)"""
 
 
 class Append(msgspec.Struct, tag="ap", array_like=True, frozen=True):

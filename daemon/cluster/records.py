@@ -21,6 +21,8 @@ class Admit(msgspec.Struct, tag="admit", array_like=True, frozen=True):
     kernel_boot_id: str
     store_id: str = ""
     """of the node's disk: the first that is recorded for a name votes under it, no other does (rule 21)"""
+    slack_ms: int = 0
+    """how much longer than everybody's its lease is: its host does not schedule it in time"""
 
 
 class Lost(msgspec.Struct, tag="lost", array_like=True, frozen=True):

@@ -19,6 +19,8 @@ DRIFT_MAX = 1.0
 RESTART_MS_MAX = 60_000
 """a host that dies in a restart is dark for so long"""
 HOLD_DOWN_MS_MAX = 600_000
+SLACK_MS_MAX = 500
+"""a lease is no longer by more than this, whatever a node asks for"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Timers:
     def loss_after_ns(self) -> int:
         """lease·(1+δ) and the margin: after this no lease of the last grant can still be running (rule 16)."""
         return math.ceil(self.lease_ns * (1 + self.drift)) + self.margin_ms * NS_PER_MS
+
+    def slack_over_after_ns(self, slack_ms: int) -> int:
+        """How much later a node is lost whose lease is so much longer."""
+        return math.ceil(slack_ms * NS_PER_MS * (1 + self.drift))
 
     def restart_over_after_ns(self, duration_ms: int) -> int:
         """After this no restart lease of that length can be running any more, whatever the two clocks do."""

@@ -43,8 +43,9 @@ def _tell(entry: LogEntry) -> tuple[str, str | None, str]:
     match entry.command:
         case Noop():
             return "noop", None, f"a leader took office in term {entry.term}"
-        case Admit(node=node, incarnation=incarnation):
-            return "admit", node, f"{node} takes part (incarnation {incarnation})"
+        case Admit(node=node, incarnation=incarnation, slack_ms=slack_ms):
+            longer = f"; its lease is {slack_ms} ms longer, for it is not scheduled in time" if slack_ms else ""
+            return "admit", node, f"{node} takes part (incarnation {incarnation}){longer}"
         case Lost(node=node):
             return "lost", node, f"{node} is lost: what it held is free"
         case Restart(node=node, duration_ms=duration_ms):

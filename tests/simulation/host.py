@@ -67,6 +67,8 @@ class Host:
         self.disk = Disk(rng, lies=world.cast.lying_disks)
         self.kernel = Kernel()
         self.boots = 1
+        self.slack_ms = 0
+        """how much longer its daemon asks its lease to be"""
         self.process: Process | None = None
         self.suspended = False
         """a virtual machine that does not run: no process, no kernel; its boot clock goes on"""
@@ -102,6 +104,7 @@ class Host:
     def start(self) -> None:
         incarnation = self.disk.next_incarnation()
         core = self.world.make_core(self, incarnation)
+        core.slack_ms = self.slack_ms
         self.process = Process(core, self.world.make_application(self, incarnation), incarnation)
         self.world.trace.say(self.name, f"starts as process {incarnation} of boot {self.boots}")
         self._perform(self.process)

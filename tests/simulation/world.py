@@ -28,6 +28,8 @@ from tests.simulation.invariants.edits import Answer
 from tests.simulation.network import NS_PER_MS, Network
 from tests.simulation.trace import LINES_MAX, Trace
 
+SLACK_MS = (40, 0, 0, 0, 0, 0, 100, 0)
+"""some hosts ask for a longer lease, for they are not scheduled in time"""
 HOLD_DOWN_MS = (0, 50, 300)
 """the longest that whoever flaps is held down for: some, and not so long that nothing happens any more"""
 
@@ -64,6 +66,8 @@ class World:
         self.network = Network(self.names, self.at, self.rng)
         self.network.deliver = lambda sender, receiver, message: self.hosts[receiver].receive(sender, message)
         self.hosts: dict[str, Host] = {name: Host(name, self, self._some_clock(), self.rng) for name in self.names}
+        for number, host in enumerate(self.hosts.values(), seed):
+            host.slack_ms = SLACK_MS[number % len(SLACK_MS)]
         self.faults = Faults(self)
 
     def _some_clock(self) -> Clock:

@@ -180,6 +180,9 @@ def _daemon(document: StatusDocument, paint: Paint) -> Iterator[str]:
     yield f"  vipcastd on {document.node}: active"
     if document.datapath.engine:
         yield f"  datapath: {document.datapath.engine}"
+    if document.lateness.trouble:
+        late = f"late by up to {document.lateness.max_ms:.0f} ms in the last minutes"
+        yield paint(f"  not in real time: {document.lateness.trouble}; {late}", "bad")
     if document.datapath.problem:
         yield paint(f"  datapath problem: {document.datapath.problem}", "bad")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from daemon.cluster.core.holddown import NEVER, HoldDown
+from daemon.cluster.core.holddown import HoldDown
 from daemon.cluster.core.snapshot import Head
 from daemon.cluster.core.standing import RestartLease, Standing
 from daemon.cluster.records import Admit, LogEntry, Lost, Restart
@@ -65,12 +65,17 @@ class Admissions:
         )
 
 
+_NOBODY = Standing(False, 0, "", 0)
+
+
 def apply(standings: dict[str, Standing], entry: LogEntry) -> None:
     match entry.command:
-        case Admit(node=node, incarnation=incarnation, kernel_boot_id=boot_id):
-            before = standings.get(node)
-            restart, flaps = (before.restart, before.flaps) if before is not None else (None, NEVER)
-            standings[node] = Standing(True, incarnation, boot_id, entry.index, restart, flaps)
+        case Admit(node=node, incarnation=incarnation, kernel_boot_id=boot_id, slack_ms=slack_ms):
+            former = standings.get(node, _NOBODY)
+            slack_ms = max(slack_ms, former.slack_ms)
+            standings[node] = Standing(
+                True, incarnation, boot_id, entry.index, former.restart, former.flaps, slack_ms
+            )
         case Restart(node=node, incarnation=incarnation, duration_ms=duration_ms):
             before = standings.get(node)
             if before is not None and before.admitted and before.incarnation == incarnation:

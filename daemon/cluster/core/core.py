@@ -142,6 +142,18 @@ class Core:
     def wall_ms(self, wall_ms: int) -> None:
         self.replica.wall_ms = wall_ms
 
+    @property
+    def slack_ms(self) -> int:
+        """How much longer this node asks its lease to be, for it is not scheduled in time.
+
+        Leaders count it from the admission in the log, so set it before the first heartbeat.
+        """
+        return self.replica.membership.slack_ms
+
+    @slack_ms.setter
+    def slack_ms(self, slack_ms: int) -> None:
+        self.replica.membership.slack_ms = slack_ms
+
     # --- what happens
 
     def receive(self, sender: str, message: Message, now_ns: int) -> None:
@@ -441,7 +453,14 @@ class Core:
 
     def _lease_end_ns(self, stamp_ns: int) -> int:
         """Rule 13: from the own stamp before sending; so late, repeated and queued grants are harmless."""
-        return stamp_ns + self.replica.timers.lease_ns
+        return stamp_ns + self.replica.timers.lease_ns + self._slack_ns()
+
+    def _slack_ns(self) -> int:
+        """How much longer the lease of this admission is: what the log says, for that is what leaders count by."""
+        standing = self.replica.admissions.committed.get(self.replica.name)
+        if standing is None or standing.epoch != self.replica.enforced_epoch:
+            return 0
+        return standing.slack_ms * NS_PER_MS
 
     # --- terms and roles
 

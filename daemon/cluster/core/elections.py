@@ -52,6 +52,8 @@ class Elections:
         if not quorum.is_quorum({self.replica.name, *(peer.name for peer in live)}, self.replica.electorate):
             return FAR_NS
         before_me = sum(peer.rank < membership.rank for peer in live if peer.name != self.replica.leader)
+        if membership.slack_ms:
+            before_me += len(self.replica.voters)  # after all who are scheduled in time: a leader has less to spare
         turn_ns = self._promise_end_ns() + before_me * self.replica.timers.election_step_ns
         return max(turn_ns, self._not_before_ns, self.replica.doubt_until_ns)
 

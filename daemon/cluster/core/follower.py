@@ -149,6 +149,9 @@ class Follower:
         The leader of exactly the term before, followed for longer than any lease that an earlier leader can have
         granted it: all that it can hold is its leadership lease, and that is over, or there would be no election.
         """
-        long_enough = now_ns - self._since_ns > self.replica.timers.loss_after_ns
+        timers = self.replica.timers
+        standing = self.replica.admissions.tail.get(self._leader or "")
+        slack_ns = timers.slack_over_after_ns(standing.slack_ms if standing is not None else 0)
+        long_enough = now_ns - self._since_ns > timers.loss_after_ns + slack_ns
         previous = self._term == self.replica.term - 1
         return self._leader if previous and long_enough and self._leader != self.replica.name else None

@@ -20,6 +20,7 @@ from daemon.cluster.core.standing import Standing
 from daemon.cluster.core.stewardship import Stewardship
 from daemon.cluster.messages import Append, AppendAnswer, Grant
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart, Roster
+from daemon.cluster.timers import SLACK_MS_MAX
 
 
 class Leader:
@@ -211,6 +212,11 @@ class Leader:
             return
         self._admit_or_lose(replica.name, replica.incarnation, replica.kernel_boot_id, True, standing, now_ns)
 
+    def _slack_of(self, name: str) -> int:
+        membership = self.replica.membership
+        asked_ms = membership.slack_ms if name == self.replica.name else membership.peers[name].slack_ms
+        return min(max(0, asked_ms), SLACK_MS_MAX)
+
     def _store_of(self, name: str) -> str:
         if name == self.replica.name:
             return self.replica.suffrage.store_id
@@ -252,7 +258,7 @@ class Leader:
 
     def _admit(self, name: str, incarnation: int, boot_id: str, now_ns: int) -> None:
         if not self._is_held_down(name, now_ns):
-            self.append(Admit(name, incarnation, boot_id, self._store_of(name)), now_ns)
+            self.append(Admit(name, incarnation, boot_id, self._store_of(name), self._slack_of(name)), now_ns)
             self.grants.count_from(name, now_ns)
 
     def _is_held_down(self, name: str, now_ns: int) -> bool:
@@ -294,7 +300,15 @@ class Leader:
     def _loss_due_ns(self, name: str) -> int:
         """When neither a lease nor a restart lease of it can be running any more."""
         standing = self.replica.admissions.tail.get(name)
-        return max(self.grants.loss_due_ns(name), self.restarts.over_ns(name, standing))
+        due_ns = self.grants.loss_due_ns(name)
+        if name != self.grants.expired:
+            due_ns += self._slack_ns(name)
+        return max(due_ns, self.restarts.over_ns(name, standing))
+
+    def _slack_ns(self, name: str) -> int:
+        """By the log, and not by what the node says today: its kernel may run under a former process's lease."""
+        standing = self.replica.admissions.tail.get(name)
+        return self.replica.timers.slack_over_after_ns(standing.slack_ms if standing is not None else 0)
 
     def _is_loss_due(self, name: str, now_ns: int) -> bool:
         """Whether no lease can be running any more; a node that was itself late hears its queue out first."""

@@ -40,6 +40,7 @@ class Peer:
     votes: bool = False
     joins: bool = False
     witness: bool = False
+    slack_ms: int = 0
     heard_ns: int | None = None
     fresh: bool = False
     echoed_sequence: int = 0
@@ -74,6 +75,8 @@ class Membership:
         self._witness = witness
         self.sync(roster)
         self._timers = timers
+        self.slack_ms = 0
+        """how much longer this node asks its lease to be"""
         self._sequence = 0
         self._sent: dict[int, int] = {}
         """own sequence → stamp taken before it was sent; only those that can still carry a lease"""
@@ -114,6 +117,7 @@ class Membership:
         peer.epoch = heartbeat.epoch
         peer.store_id, peer.blank, peer.votes = heartbeat.store_id, heartbeat.blank, heartbeat.votes
         peer.joins, peer.witness = heartbeat.joins, heartbeat.witness
+        peer.slack_ms = heartbeat.slack_ms
         peer.heard_ns = now_ns
         peer.fresh = echo_incarnation == self.incarnation
         if peer.fresh and echo_sequence <= self._sequence:
@@ -162,6 +166,7 @@ class Membership:
             votes=votes,
             joins=self._joins,
             witness=self._witness,
+            slack_ms=self.slack_ms,
         )
 
     @property

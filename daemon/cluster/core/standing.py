@@ -33,6 +33,8 @@ class Standing:
     process has changed it"""
     flaps: Flaps = NEVER
     """its losses that it did not ask for, by the log's stamps in milliseconds"""
+    slack_ms: int = 0
+    """how much longer its lease may be; with an admission that inherits, the former process's counts as well"""
 
     @property
     def restarts(self) -> bool:

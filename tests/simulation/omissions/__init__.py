@@ -13,12 +13,13 @@ from tests.simulation.omissions import (
     losses,
     overlays,
     restarts,
+    slack,
     slots,
     snapshots,
     stores,
 )
 from tests.simulation.omissions.omission import Omission
 
-THEMES = (elections, consensus, grants, losses, restarts, stores, snapshots, slots, overlays)
+THEMES = (elections, consensus, grants, losses, restarts, slack, stores, snapshots, slots, overlays)
 
 OMISSIONS: dict[str, Omission] = {omission.name: omission for theme in THEMES for omission in theme.OMISSIONS}
