@@ -53,7 +53,8 @@ class Elections:
             return FAR_NS
         before_me = sum(peer.rank < membership.rank for peer in live if peer.name != self.replica.leader)
         if membership.slack_ms:
-            before_me += len(self.replica.electorate.voters)  # after all who are scheduled in time: a leader has less to spare
+            # after all who are scheduled in time: a leader has less time to spare than anybody
+            before_me += len(self.replica.electorate.voters)
         turn_ns = self._promise_end_ns() + before_me * self.replica.timers.election_step_ns
         return max(turn_ns, self._not_before_ns, self.replica.doubt_until_ns)
 
