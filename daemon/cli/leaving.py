@@ -93,8 +93,8 @@ def _wait(call: Call, name: str, wait_s: float) -> None:
     while True:
         try:
             status = call.client.status()
-        except ControlError:
-            if own == name:
+        except ControlError as gone:
+            if own == name and not isinstance(gone, RefusalError):
                 return
             raise
         own = status.node
@@ -130,8 +130,9 @@ def _end_daemon(call: Call) -> None:
     while time.monotonic() < deadline:
         try:
             call.client.status()
-        except ControlError:
-            return
+        except ControlError as gone:
+            if not isinstance(gone, RefusalError):
+                return
         time.sleep(POLL_S)
     if SYSTEMD_RUNS.is_dir() and shutil.which("systemctl") is not None:
         done = subprocess.run(("systemctl", "stop", "vipcastd"), check=False, capture_output=True, text=True)

@@ -6,10 +6,12 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.cli.history import versions
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Member, Noop, Request, Restart, Roster
 from daemon.definition import define
 from daemon.model.configuration import Configuration, Group
 from daemon.state.commands import Cleanup, Edit, Leave, Refresh, RemoveNode, Result, Slots, StateCommand, Tick
+from daemon.state.frozen import decode
 from daemon.state.slots import Phase
 from daemon.state.state import State
 from datapath.engine import SlotState
@@ -28,12 +30,12 @@ nodes = st.sampled_from([*NODES, "stranger"])
 incarnations = st.integers(1, 2)
 
 
-def _edit(configuration: Configuration) -> Edit:
-    return Edit(None, configuration.model_dump_json().encode(), "root", "edit")
+def _edit(configuration: Configuration, base_epoch: int | None = None) -> Edit:
+    return Edit(base_epoch, configuration.model_dump_json().encode(), "root", "edit")
 
 
 state_commands: st.SearchStrategy[StateCommand] = st.one_of(
-    st.sampled_from(CONFIGURATIONS).map(_edit),
+    st.builds(_edit, st.sampled_from(CONFIGURATIONS), st.sampled_from([None, None, 0, 5, 10, 12])),
     st.builds(
         Result,
         node=nodes,
@@ -126,6 +128,21 @@ def test_a_thawed_state_goes_on_as_the_one_that_was_frozen(commands: list[Comman
                 assert define(known, instance, "stop", 0) == define(same, instance, "stop", 0)
     assert thawed.digest() == lasting.digest()
     assert thawed.freeze() == lasting.freeze()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(entries, max_size=25), st.integers(0, len(START)))
+def test_the_history_has_the_edits_that_the_state_has_accepted(commands: list[Command], at: int) -> None:
+    state, start, accepted = State(NODES), State(NODES).freeze(), []
+    log = [LogEntry(index, 1, 1_000 * index, command) for index, command in enumerate((*START, *commands), 1)]
+    for entry in log:
+        state.apply(entry)
+        if entry.index == at:
+            start = state.freeze()
+        elif entry.index > at and state.configuration_epoch == entry.index:
+            accepted.append(entry.index)
+    made = versions(decode(start), iter(log[at:]))
+    assert [version.epoch for version in made] == accepted
 
 
 def _check(state: State) -> None:
