@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import Lab, Traffic, wait_until
-from tests.lab.service import ADDRESS, await_status, served, share_address, shared
-from tests.netns.test_demo_faults import streams
+from tests.lab.service import ADDRESS, await_status, serve_web, served, share_address, shared
+from tests.netns.test_demo_faults import all_well, streams
 
 pytestmark = pytest.mark.root
 
@@ -26,13 +26,16 @@ def ended(lab: Lab, name: str) -> bool:
 
 
 def test_hosts_leave_one_after_the_other_and_no_client_notices(lab: Lab) -> None:
-    address = share_address(lab, slots=4)
+    share_address(lab, slots=4)
+    serve_web(lab)
+    address = shared(lab)
     with Traffic(lab.gw, ADDRESS) as traffic:
         traffic.start(*streams(address))
-        wait_until(lambda: len(traffic.attempts) > 50, 20, "traffic")
+        wait_until(lambda: all_well(traffic, address.slots, 0), 20, "traffic to every slot")
         left = lab["a4"].vipcast("cluster leave", timeout_s=120).check()
         assert "a4 has left the cluster, and vipcastd has ended here" in left.stdout
         assert ended(lab, "a4")
+        assert lab["a4"].run("pgrep", "-f", "vipcast/webserver").returncode != 0
         lab["a2"].vipcast("node remove a1 --wait=60", timeout_s=120).check()
         wait_until(lambda: ended(lab, "a1"), 20, "the end of a1's daemon")
         await_status(lab, served, "every slot served", on="a2")
