@@ -95,7 +95,7 @@ def test_a_flood_of_forged_datagrams_costs_no_heartbeat(serving: Lab, forge: Cal
     sent, elapsed = (float(word) for word in flood.stdout.split())
     shares = ", ".join(f"{name} {100 * seconds / elapsed:.1f}%" for name, seconds in used.items())
     print(f"{sent / elapsed:,.0f} datagrams/s; of a core: {shares}")
-    assert sent > 0.4 * PER_SECOND * SECONDS, "the machine was too busy to send a flood"
+    assert sent > 0.2 * PER_SECOND * SECONDS, "the machine was too busy to send a flood"
     said = {name: log.read_text()[marks[name] :] for name, log in logs.items()}
     assert [line for text in said.values() for line in text.splitlines() if " is silent for " in line] == []
     assert [line for text in said.values() for line in text.splitlines() if " is lost" in line] == []
