@@ -13,6 +13,7 @@ from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.records import LogEntry
 from daemon.control import statusdoc
 from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
+from daemon.control.quorumdoc import QuorumFacts
 from daemon.control.schema import ConfigurationDocument, LogLine, StatusDocument, TokenDocument
 from daemon.enrolling import Enrolling
 from daemon.node import Node, boot_ns
@@ -50,6 +51,17 @@ class NodeBackend:
             lateness=self.node.lateness,
             punctuality=self.node.punctuality,
             alarms=self.node.quorumless.alarms(),
+        )
+
+    def quorum(self) -> QuorumFacts:
+        node, now_ns = self.node, boot_ns()
+        return QuorumFacts(
+            cluster=self.settings.cluster.name,
+            core=node.core.status(now_ns),
+            properties=node.quorumless.properties(node.state.configuration),
+            heard_all=node.quorumless.heard_all,
+            is_overlaid=node.quorumless.overlay is not None,
+            view=node.quorumless.state_in_force(node.state).view(),
         )
 
     def configuration(self) -> ConfigurationDocument:

@@ -306,6 +306,7 @@ class Node:
             return False
         now_ns = boot_ns()
         self.core.retire(self.state.retired, now_ns)
+        self.core.wish_tie_breaker(self.quorumless.properties(self.state.configuration).tie_breaker, now_ns)
         if now_ns >= self._repair_due_ns:
             self._repair_due_ns = now_ns + REPAIR_EVERY_NS
             self.executor.slots.retry()

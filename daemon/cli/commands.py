@@ -340,6 +340,7 @@ _ROWS = (
         "constraint:ref",
         (1, ANY),
     ),
+    _row("quorum status", "", "Show the votes, and what would follow if each node were lost next", "quorum:status"),
     _row("cluster status", "", "Show quorum, leader, term and nodes", "cluster:status"),
     _row("cluster cib", "[<file>]", "Write the configuration as CIB XML", "cluster:cib", _PERHAPS, (_CONFIG,)),
     _row(
@@ -482,7 +483,8 @@ _SECOND_NAMES = (
     _same("node delete", "node remove"),
     _same("status status", "status"),
     _same("status cluster", "cluster status"),
-    _same("status quorum", "cluster status"),
+    _same("status quorum", "quorum status"),
+    _same("quorum", "quorum status"),
 )
 
 

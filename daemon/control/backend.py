@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from daemon.cluster.records import LogEntry
+from daemon.control.quorumdoc import QuorumFacts
 from daemon.control.schema import AgentDocument, ConfigurationDocument, LogLine, StatusDocument, TokenDocument
 from daemon.model.findings import Finding
 from daemon.scheduler.view import Plan, View
@@ -81,6 +82,9 @@ class Backend(Protocol):
 
     def status(self) -> StatusDocument:
         """The whole status (`daemon.control.statusdoc` builds it)."""
+
+    def quorum(self) -> QuorumFacts:
+        """Who votes, and what is planned by; what it holds is changed no more."""
 
     def configuration(self) -> ConfigurationDocument:
         """The configuration as this node has applied it, with its epoch."""

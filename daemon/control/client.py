@@ -26,6 +26,7 @@ from daemon.control.schema import (
     ExplainDocument,
     LogDocument,
     Problem,
+    QuorumDocument,
     RemoveNodeRequest,
     SnapshotDocument,
     StatusDocument,
@@ -74,6 +75,9 @@ class ControlClient:
     def status_json(self) -> bytes:
         """The document as the daemon sent it, with what a newer one knows and this client does not."""
         return self._exchange("GET", "/v1/status")
+
+    def quorum(self) -> QuorumDocument:
+        return _decode(QuorumDocument, self._exchange("GET", "/v1/quorum"))
 
     def configuration(self) -> ConfigurationDocument:
         return _decode(ConfigurationDocument, self._exchange("GET", "/v1/configuration"))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from daemon.cluster.enrolment.desk import TTL_NS_MAX, TTL_NS_MIN, USES_MAX
 from daemon.control import explain as explanations
 from daemon.control import openapi as description
-from daemon.control import viewdoc
+from daemon.control import quorumdoc, viewdoc
 from daemon.control import who as ownership
 from daemon.control.access import Peer
 from daemon.control.backend import (
@@ -139,6 +139,12 @@ class Asked:
 async def get_status(backend: Backend, asked: Asked) -> object:
     asked.refuse_unknown_words()
     return backend.status()
+
+
+async def get_quorum(backend: Backend, asked: Asked) -> object:
+    """Facts are taken at once; a plan for each node takes its time beside the loop."""
+    asked.refuse_unknown_words()
+    return await asyncio.to_thread(quorumdoc.build, backend.quorum())
 
 
 async def get_configuration(backend: Backend, asked: Asked) -> object:
@@ -315,6 +321,7 @@ AnswerFunction = Callable[[Backend, Asked], Awaitable[object]]
 
 HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("GET", "/v1/status"): get_status,
+    ("GET", "/v1/quorum"): get_quorum,
     ("GET", "/v1/configuration"): get_configuration,
     ("POST", "/v1/configuration"): post_configuration,
     ("POST", "/v1/cleanup"): post_cleanup,

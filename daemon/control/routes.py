@@ -16,6 +16,7 @@ from daemon.control.schema import (
     Event,
     ExplainDocument,
     LogDocument,
+    QuorumDocument,
     RemoveNodeRequest,
     SnapshotDocument,
     StatusDocument,
@@ -59,6 +60,13 @@ class Route:
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/status", "The cluster as this node sees it", Right.READ, StatusDocument),
+    Route(
+        "GET",
+        "/v1/quorum",
+        "The votes, and what would follow if each node were lost next",
+        Right.READ,
+        QuorumDocument,
+    ),
     Route(
         "GET",
         "/v1/configuration",

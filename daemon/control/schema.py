@@ -229,6 +229,60 @@ class StatusDocument(msgspec.Struct, frozen=True):
     schema: int = SCHEMA
 
 
+class IfLost(msgspec.Struct, frozen=True):
+    """What would follow if a node were the next to be lost."""
+
+    quorate: bool
+    """whether the nodes that are heard now, without it, are a quorum"""
+    leader: str | None
+    """who would lead; null: nobody"""
+    then: str = ""
+    """without a quorum: what no-quorum-policy makes of it"""
+    nowhere: tuple[str, ...] = ()
+    """instances and slots that have a place now and would have none"""
+
+
+class QuorumNode(msgspec.Struct, frozen=True):
+    name: str
+    role: str
+    """`voter`, `learner`, `witness` or `joining`"""
+    votes: int
+    heard: bool
+    leads: bool = False
+    if_lost: IfLost | None = None
+    """null: it is not heard already"""
+
+
+class QuorumDocument(msgspec.Struct, frozen=True):
+    """GET /v1/quorum: votes as the answering node counts them."""
+
+    cluster: str
+    node: str
+    quorate: bool
+    leader: str | None
+    votes_expected: int
+    """of all voters, the tie-breaker's extra one included"""
+    votes_needed: int
+    votes_heard: int
+    """of the voters that this node hears, itself included"""
+    tie_breaker: str
+    """as the roster has it; empty: none"""
+    tie_breaker_counts: bool
+    """its extra vote counts only while the number of voters is even"""
+    tie_breaker_wished: str
+    """the cluster property"""
+    policy: str
+    """no-quorum-policy in force"""
+    wait_for_all: bool
+    heard_all: bool
+    """this node has heard all others at the same time since its host booted"""
+    without_quorum: bool
+    """it serves although it has no quorum (no-quorum-policy=ignore)"""
+    nodes: tuple[QuorumNode, ...]
+    """in the order of rank: the first live voter stands first when the leader is lost"""
+    schema: int = SCHEMA
+
+
 class ConfigurationDocument(msgspec.Struct, frozen=True):
     """GET /v1/configuration."""
 

@@ -23,7 +23,7 @@ from daemon.model.findings import error, errors_of
 from daemon.model.validation import validate
 from daemon.scheduler.planner import plan
 from daemon.scheduler.view import NodeView, Plan, SlotsView, View
-from daemon.state import commands, frozen
+from daemon.state import commands, frozen, tiebreaker
 from daemon.state.addresses import SlotDriven, slot_driven
 from daemon.state.claims import second_names
 from daemon.state.frozen import Frozen, ThawError
@@ -193,6 +193,7 @@ class State:
         except (ValidationError, ValueError, RecursionError) as problem:
             text = str(problem).splitlines()[0] if str(problem) else "it cannot be read"
             return Outcome(False, f"the configuration is none: {text}", (error("bad-configuration", "", text),))
+        findings += tiebreaker.check(configuration, self.configuration, {*self.members, *self.witnesses})
         if errors_of(findings):
             return Outcome(False, "the configuration has errors", findings)
         self.started.edited(self.configuration, configuration)

@@ -317,5 +317,7 @@ class CoreStatus:
     outstanding_proposals: int
     peers: tuple[PeerStatus, ...]
     """every member in the order of rank, this node included"""
+    tie_breaker: str = ""
+    """the voter with an extra vote while the number of voters is even; "": nobody"""
     waits_for: tuple[str, ...] = ()
     """a new cluster is founded by all its nodes: those that were not heard yet"""

@@ -27,6 +27,7 @@ def status_of(replica: Replica, role: Role, quorate: bool, outstanding: int, now
         lease_until_ns=replica.own_lease.until_ns,
         outstanding_proposals=outstanding,
         peers=tuple(_peer_status(replica, name, now_ns) for name in _by_rank(replica, now_ns)),
+        tie_breaker=replica.electorate.tie_breaker,
         waits_for=replica.suffrage.missing_founders(),
     )
 

@@ -50,6 +50,7 @@ class Daemon:
         turn = self._quorumless.look(self.state, core.presence(local_ns), local_ns)
         if turn.unenforced:
             core.unenforced(local_ns)
+        core.wish_tie_breaker(self._quorumless.properties(self.state.configuration).tie_breaker, local_ns)
         return turn.deadline_ns
 
     @property

@@ -28,9 +28,11 @@ from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, N
 from daemon.control.chronicle import Chronicle
 from daemon.control.client import ControlClient
 from daemon.control.events import EventHub
+from daemon.control.quorumdoc import QuorumFacts
 from daemon.control.schema import ConfigurationDocument, Event, LogLine, StatusDocument, TokenDocument
 from daemon.control.server import ControlServer
 from daemon.enrolling import Enrolling
+from daemon.executor.policy import QuorumProperties
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
 from daemon.state.commands import Result, Slots, StateCommand
@@ -197,6 +199,16 @@ class StateBackend:
             transport=None,
             as_of_ns=NOW_NS,
             now_ns=NOW_NS,
+        )
+
+    def quorum(self) -> QuorumFacts:
+        return QuorumFacts(
+            cluster="demo",
+            core=self.core(),
+            properties=QuorumProperties.of(self.state.configuration),
+            heard_all=True,
+            is_overlaid=False,
+            view=self.state.view(),
         )
 
     def configuration(self) -> ConfigurationDocument:
