@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulation.cast import Cast
 from tests.simulation.omissions import OMISSIONS
+from tests.simulation.omissions.arguments import ARGUMENTS
 
 SEEDS_MAX = 150
 
@@ -34,3 +35,14 @@ def test_the_same_scene_does_no_harm_where_the_rule_is_kept(name: str) -> None:
     omission = OMISSIONS[name]
     assert omission.scene is not None
     omission.scene(Cast(workload=omission.cast.workload))
+
+
+def test_every_rule_is_left_out_once_or_has_an_argument() -> None:
+    rules = {str(number) for number in range(1, 29)}
+    planted = {omission.rule.split()[0] for omission in OMISSIONS.values()}
+    argued = {rule.split()[0] for rule in ARGUMENTS}
+    assert rules - planted - argued == set()
+
+
+def test_every_omission_is_looked_for() -> None:
+    assert set(BY_CHANCE) | set(IN_A_SCENE) == set(OMISSIONS)

@@ -207,6 +207,7 @@ class Core:
             if not self.replica.promise.binds(now_ns):
                 self.replica.suffrage.found()  # who founds alone hears nobody
             self.elections.tick(now_ns)
+        self._tell_news(now_ns)
         self._settle(now_ns)
 
     def propose(self, body: bytes, now_ns: int) -> int:
@@ -377,6 +378,7 @@ class Core:
             self.replica.report(PeerHeard(sender, peer.incarnation))
         if peer.incarnation != before:
             self._heartbeat_soon = True  # it needs our echo before it trusts us
+            self._tell_news(now_ns)
         if self.leader is not None and peer.store_id != store_before:
             self.leader.replication.store_replaced(sender)
         self.replica.suffrage.found()
@@ -572,7 +574,10 @@ class Core:
                 self.leader.grant_all(now_ns)
 
     def _commit_to(self, index: int, now_ns: int) -> None:
-        if self.commits.advance(index) and self.leader is not None:
+        if not self.commits.advance(index):
+            return
+        self._tell_news(now_ns)
+        if self.leader is not None:
             self.leader.committed()
             self.leader.grant_all(now_ns)
             self.leader.declare(now_ns)
@@ -630,9 +635,12 @@ class Core:
         if self.leader is not None:
             self._commit_to(self.leader.committable(), now_ns)
             self.leader.extend_own_lease(now_ns)
-        self.replica.ready.events += self.replica.suffrage.news(self.replica.promise.binds(now_ns))
         if self._heartbeat_soon:
             self._send_heartbeat(now_ns)
+
+    def _tell_news(self, now_ns: int) -> None:
+        """Of stores and founders: it goes through all peers, so not with every message."""
+        self.replica.ready.events += self.replica.suffrage.news(self.replica.promise.binds(now_ns))
 
     def _send_proposals(self, now_ns: int) -> None:
         replica = self.replica

@@ -46,9 +46,9 @@ class Elections:
     def stand_at_ns(self, now_ns: int) -> int:
         """When it is this follower's turn; FAR_NS while it could not win or not write its vote down."""
         membership, suffrage = self.replica.membership, self.replica.suffrage
-        live = [peer for peer in membership.live_peers(now_ns) if suffrage.counts(peer.name)]
         if not suffrage.stands or self.replica.disk.refusing:
             return FAR_NS
+        live = [peer for peer in membership.live_peers(now_ns) if suffrage.counts(peer.name)]
         if not quorum.is_quorum({self.replica.name, *(peer.name for peer in live)}, self.replica.electorate):
             return FAR_NS
         before_me = sum(peer.rank < membership.rank for peer in live if peer.name != self.replica.leader)

@@ -18,7 +18,8 @@ from daemon.cluster.records import LogEntry, Member, Roster
 class Rosters:
     def __init__(self, founders: Sequence[str], head: Head | None, uncommitted: Iterable[LogEntry]) -> None:
         """`head` of the newest snapshot; `uncommitted`: what follows it, of which nothing is known yet."""
-        self._known: tuple[Roster, Electorate] | None = None
+        self._known: tuple[Roster, Electorate, dict[str, Member]] | None = None
+        """what was read off the roster that counted last"""
         self.founding = Roster(tuple(Member(name, "", rank < VOTERS_MAX) for rank, name in enumerate(founders)))
         self.committed: Roster | None = None
         self.tail: Roster | None = None
@@ -57,13 +58,17 @@ class Rosters:
 
     @property
     def electorate(self) -> Electorate:
-        roster = self.now
-        if self._known is None or self._known[0] is not roster:
-            self._known = (roster, electorate_of(roster))
-        return self._known[1]
+        return self._read()[1]
 
     def member(self, name: str) -> Member | None:
-        return member_of(self.now, name)
+        return self._read()[2].get(name)
+
+    def _read(self) -> tuple[Roster, Electorate, dict[str, Member]]:
+        """Asked for with every message, of every peer: so it is read off the roster once."""
+        roster, known = self.now, self._known
+        if known is None or known[0] is not roster:
+            known = self._known = (roster, electorate_of(roster), {one.name: one for one in roster.members})
+        return known
 
     @property
     def names(self) -> list[str]:

@@ -120,7 +120,6 @@ OMISSIONS = (
         Cast(PromiseWithoutDrift),
         scene=a_leader_with_a_slow_clock,
     ),
-    Omission("sticky-promise", "3", "a new term ends the promise", Cast(PromiseToATerm)),
     Omission(
         "own-promise",
         "4",
