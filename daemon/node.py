@@ -446,6 +446,7 @@ class Node:
     async def leave(self) -> None:
         """Give everything away and stop it here, `LEAVE_S` at most; then hand over the leadership if it is ours."""
         end_ns = boot_ns() + LEAVE_NS
+        self.quorumless.is_leaving = True
         asked: int | None = None
         while not self.executor.has_left(self.state, boot_ns()):
             # again where it was given up, or where this node was lost and admitted anew in between

@@ -69,6 +69,8 @@ class Quorumless:
         self.executor = executor
         self.timers = timers
         self.heard_all = heard_all
+        self.is_leaving = False
+        """the daemon is about to end by intention"""
         self.overlay: Overlay | None = None
         self._alone_since_ns: int | None = now_ns
         self._granted_until_ns = 0
@@ -147,9 +149,9 @@ class Quorumless:
             self._alone_since_ns = None
         elif self._alone_since_ns is None:
             self._alone_since_ns = now_ns
-        properties = self.properties(committed.configuration)
-        may_serve = properties.policy is NoQuorum.IGNORE and (self.heard_all or not properties.wait_for_all)
-        self.executor.goes_on = self.is_alone and (properties.policy is NoQuorum.FREEZE or may_serve)
+        policy = self._policy(committed)
+        may_serve = policy is NoQuorum.IGNORE and self._has_heard_enough(committed)
+        self.executor.goes_on = self.is_alone and (policy is NoQuorum.FREEZE or may_serve)
         if self.overlay is not None:
             if self.is_alone and may_serve:
                 return self._serve(presence, now_ns)
@@ -160,9 +162,18 @@ class Quorumless:
             return Turn()
         if may_serve and not self.executor.is_busy_with_kernel:
             return self._begin(committed, presence, now_ns)
-        if properties.policy is NoQuorum.IGNORE and not may_serve:
+        if policy is NoQuorum.IGNORE and not may_serve:
             return self._wait(presence)
-        return Turn(ends_itself=properties.policy is NoQuorum.SUICIDE and self._has_stopped(committed, now_ns))
+        return Turn(ends_itself=policy is NoQuorum.SUICIDE and self._has_stopped(committed, now_ns))
+
+    def _policy(self, committed: State) -> NoQuorum:
+        """A witness serves nothing, and a daemon that is about to end leaves nothing behind."""
+        if self.is_leaving or self.executor.node in committed.witnesses:
+            return NoQuorum.STOP
+        return self.properties(committed.configuration).policy
+
+    def _has_heard_enough(self, committed: State) -> bool:
+        return self.heard_all or not self.properties(committed.configuration).wait_for_all
 
     def _begin(self, committed: State, presence: Presence, now_ns: int) -> Turn:
         self.overlay = Overlay(self.executor.node, committed.freeze(), presence.nodes)

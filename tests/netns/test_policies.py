@@ -162,3 +162,22 @@ def test_halves_of_four_hosts_under_ignore_serve_all_and_no_half_answers_twice()
         single = answering(lab)
         assert single
         assert all(len(hosts) == 1 for hosts in single)
+
+
+def test_of_two_hosts_the_side_of_the_tie_breaker_goes_on_and_takes_edits(two: Lab) -> None:
+    refused = two["a1"].vipcast("property set tie-breaker=a9")
+    assert refused.returncode == 1
+    assert "there is no node 'a9'" in refused.stderr
+    two["a2"].vipcast("property set tie-breaker=a1").check()
+    wait_until(lambda: "Tie-breaker:      a1\n" in two["a2"].vipcast("quorum status").stdout, 10, "the extra vote")
+    told = two["a1"].vipcast("quorum status").check().stdout
+    assert "Expected votes:   3" in told
+    assert "a2  still quorate, a1 leads" in told
+    assert "a1  NO QUORUM" in told
+    two.partition(["a1"], ["a2"])
+    wait_until(lambda: served_alone(two, "a1"), 10, "a1 answers clients of every slot")
+    assert all(hosts == {"a1"} for hosts in answering(two))
+    two["a1"].vipcast("property set batch-limit=7").check()
+    assert two["a2"].vipcast("property set batch-limit=8").returncode != 0
+    heal(two)
+    assert "batch-limit: 7" in two["a2"].vipcast("property").stdout.replace("=", ": ")

@@ -284,6 +284,17 @@ def test_no_overlay_begins_while_a_quorum_is_heard() -> None:
     assert host.quorumless.overlay is None
 
 
+def test_a_daemon_that_is_stopped_while_it_serves_without_quorum_leaves_nothing_behind() -> None:
+    host = running_web("ignore")
+    host.live(2_000)
+    assert host.quorumless.overlay is not None
+    host.quorumless.is_leaving = True
+    host.live(3_000)
+    assert host.quorumless.overlay is None
+    assert host.asked("stop") == ["web"]
+    assert host.executor.has_left(host.cluster.state, host.now_ns)
+
+
 # ---- suicide
 
 
