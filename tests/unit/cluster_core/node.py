@@ -57,6 +57,7 @@ class Node:
         self.outbox: list[Send] = []
         self.events: list[Event] = []
         self.committed: list[LogEntry] = []
+        self.restored: list[int] = []
         self.receipts: list[int] = []
         self.lease_until_ns: int | None = None
         self.incarnations = dict.fromkeys(MEMBERS, 1)
@@ -117,6 +118,8 @@ class Node:
                 if isinstance(send.message, Heartbeat):
                     self._own_sequence = send.message.sequence
             self.events += ready.events
+            if ready.restore is not None:
+                self.restored.append(ready.restore.index)
             self.committed += ready.committed
             if ready.lease_until_ns is not None:
                 self.lease_until_ns = ready.lease_until_ns
