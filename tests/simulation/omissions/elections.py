@@ -139,7 +139,7 @@ OMISSIONS = (
         "6",
         "the leadership lease counts from the answers, not from the sending",
         Cast(LeadershipFromAnswer),
-        first_seed=40,
+        first_seed=100,
     ),
     Omission(
         "abdication",

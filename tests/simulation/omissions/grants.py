@@ -12,6 +12,7 @@ from tests.simulation.scenes.grants import (
     a_leader_cut_off_with_one_follower,
     a_leader_that_is_cut_off,
     a_loss_that_a_minority_has,
+    a_node_that_is_heard_again_before_its_loss_is_committed,
 )
 
 
@@ -90,7 +91,7 @@ OMISSIONS = (
         "12",
         "an appended loss ends grants only once it is committed",
         Cast(GrantsByCommitted),
-        first_seed=50,
+        scene=a_node_that_is_heard_again_before_its_loss_is_committed,
     ),
     Omission(
         "send-anchor",

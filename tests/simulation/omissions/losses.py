@@ -86,7 +86,7 @@ OMISSIONS = (
         "16",
         "lost after `lease` on the leader's clock, as if all clocks ran alike",
         Cast(LossWithoutDrift),
-        first_seed=40,
+        first_seed=60,
     ),
     Omission(
         "new-leader-wait",

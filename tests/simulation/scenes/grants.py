@@ -65,3 +65,17 @@ def a_leader_that_is_cut_off(cast: Cast) -> None:
     scene.go_on(300)
     scene.part({"a1"})
     scene.go_on(300)
+
+
+def a_node_that_is_heard_again_before_its_loss_is_committed(cast: Cast) -> None:
+    """Rule 12: a1 has appended the loss of a3, and nobody has confirmed it yet when a3 is heard again."""
+    scene = Scene(cast, nodes=4)
+    scene.network.cut = {("a3", "a1")}
+    scene.network.drops = lambda sender, _, message: (
+        sender == "a1" and isinstance(message, Append) and bool(message.entries)
+    )
+    scene.until(lambda: scene.tail_has_loss("a1", of="a3"))
+    scene.network.cut = set()
+    scene.go_on(40)
+    scene.network.drops = lambda sender, receiver, message: False
+    scene.go_on(100)
