@@ -1,4 +1,8 @@
-"""A host's disk: what was synced survives; what was under way at a crash is there as a whole or not at all."""
+"""A host's disk: what was synced survives; what was under way at a crash is there as a whole or not at all.
+
+That is what SQLite promises of a transaction whose last write is torn, and what `tests/unit/store/test_crashes.py`
+shows of the real store, at every length of the write-ahead log and with changed bytes.
+"""
 
 from __future__ import annotations
 

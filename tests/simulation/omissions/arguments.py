@@ -43,4 +43,9 @@ ARGUMENTS: dict[str, str] = {
         "A disk that loses whole transactions which it has confirmed leaves a database that is sound and old; no"
         " checksum can tell. On a majority at once it loses what was acknowledged, as the omission `lying-disk` shows."
     ),
+    "Torn writes": (
+        "The simulated disk has a transaction as a whole or not at all. That the real store does so too, wherever its"
+        " write-ahead log ends, and says that it is damaged where bytes have changed, is tested in"
+        " `tests/unit/store/test_crashes.py`."
+    ),
 }
