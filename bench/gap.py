@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from bench.agreement import STEADY
 from bench.report import Figure, Report, heading
 from tests.lab import Lab, Stream, Traffic, wait_until
 from tests.lab.clients import gap_of
@@ -27,7 +28,7 @@ OUTLIERS = Path("build/bench-outliers.log")
 def measure(report: Report, runs: int) -> None:
     for profile in ("default", "fast"):
         heading(f"Gap that clients of a dead host see, profile {profile}", ["SIGKILL to its process 1, link down"])
-        with Lab(hosts=4, profile=profile) as lab:
+        with Lab(hosts=4, profile=profile, timers=STEADY) as lab:
             lab.start_daemons()
             lab.await_cluster()
             share_address(lab)

@@ -108,9 +108,9 @@ def _clock_is_in_bounds(drift: float) -> bool:
     return not any(finding.running for finding in found)
 
 
-def _be_on_time(wish: str) -> realtime.Punctuality:
+def _be_on_time(wish: str, store: Store) -> realtime.Punctuality:
     """SCHED_RR and locked memory, as `[realtime] scheduling` says."""
-    punctuality = realtime.as_it_is() if wish == "off" else realtime.be_on_time()
+    punctuality = realtime.as_it_is() if wish == "off" else realtime.be_on_time(store.thread)
     for refused in punctuality.troubles:
         if wish == "rr":
             raise OSError(f'{refused}, and [realtime] scheduling = "rr" insists on it')
@@ -165,7 +165,7 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
     watchdog = loop.create_task(notify.feed_watchdog())
     ending = Ending(configured.timers.restart_ms)
     node.on_dismissal = ending.dismissed
-    node.punctuality = _be_on_time(configured.realtime.scheduling)
+    node.punctuality = _be_on_time(configured.realtime.scheduling, store)
     node.ends_itself = ending.end_itself
     core.slack_ms = node.punctuality.slack_ms
     realtime.quiet_collector()

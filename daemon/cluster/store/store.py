@@ -59,6 +59,8 @@ class Store:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
+        self.thread = self._thread.native_id or 0
+        """the kernel's number of the thread that every vote and commit waits for"""
 
     @classmethod
     def open(cls, folder: Path) -> Store:
