@@ -62,6 +62,8 @@ def _entries(connection: sqlite3.Connection, path: Path, after: int) -> list[Log
             raise damaged(path, f"log entry {position} cannot be read: {error}") from None
         if entry.index != position:
             raise damaged(path, f"log entry {position} says that it is entry {entry.index}")
+        if entries and entry.term < entries[-1].term:
+            raise damaged(path, f"log entry {position} is of term {entry.term}, the one before of a later one")
         entries.append(entry)
         expected += 1
     return entries

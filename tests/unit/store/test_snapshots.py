@@ -176,6 +176,14 @@ async def test_entries_lost_at_the_end_are_missed(tmp_path: Path) -> None:
         Store.open(tmp_path)
 
 
+async def test_terms_that_fall_are_damage(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    await persisted(store, Persist(1, HardState(2), None, (*ENTRIES, LogEntry(5, 1, 9, Request("a1", 7, 2, b"")))))
+    store.close()
+    with pytest.raises(StoreDamagedError, match="log entry 5 is of term 1"):
+        Store.open(tmp_path)
+
+
 def test_a_store_of_format_1_is_taken_over_without_loss(tmp_path: Path) -> None:
     """As the version before wrote it: no tables for snapshots, no record of the end."""
     with sqlite3.connect(tmp_path / "cluster.db") as connection:
