@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon import keys
 from daemon.catalogue import Catalogue
 from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.records import LogEntry
-from daemon.control import statusdoc
+from daemon.control import keysdoc, statusdoc
 from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
 from daemon.control.quorumdoc import QuorumFacts
-from daemon.control.schema import ConfigurationDocument, LogLine, StatusDocument, TokenDocument
+from daemon.control.schema import ConfigurationDocument, KeysDocument, LogLine, StatusDocument, TokenDocument
 from daemon.enrolling import Enrolling
 from daemon.node import Node, boot_ns
 from daemon.scheduler.view import Plan, View
@@ -111,6 +112,20 @@ class NodeBackend:
 
     def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
         return self.enrolling.print_token(ttl_ms, uses, author)
+
+    def keys(self) -> KeysDocument:
+        transport = self.node.transport
+        return KeysDocument(
+            self.settings.node.name,
+            keysdoc.keys(transport.rotation, transport.others) if transport is not None else (),
+        )
+
+    async def rotate_key(self) -> KeysDocument | Refused:
+        transport = self.node.transport
+        if transport is None:
+            return Refused("the daemon is starting; try again in a moment")
+        problem = await transport.rotate_key(keys.generate())
+        return Refused(problem) if problem else self.keys()
 
     def plan(self) -> Plan:
         return self.node.state.plan

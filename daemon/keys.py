@@ -1,4 +1,8 @@
-"""The cluster's secret: one file of 32 random bytes, the same on every node, readable by its owner alone."""
+"""The cluster's secret: a file that is the same on every node, readable by its owner alone.
+
+It is 32 random bytes, or, while one key replaces another, lines of `MARK:HEX` with the active key first, and the end
+(seconds since 1970) behind a retired one: `MARK:HEX:SECONDS`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ import secrets
 import stat
 from pathlib import Path
 
+from daemon.cluster.keyring import Keyring, RingKey
+
 KEY_BYTES = 32
+FILE_BYTES_MAX = 1024
 
 
 class KeyFileError(Exception):
@@ -60,7 +67,39 @@ def write(path: Path, key: bytes) -> None:
 
 
 def read(path: Path) -> bytes:
-    """The key in `path`, if nobody but this process's user can have read or changed it.
+    """The active key in `path`.  Raises KeyFileError."""
+    return read_ring(path).active.key
+
+
+def write_ring(path: Path, ring: Keyring) -> None:
+    """Replace `path` by a file of mode 0600 with these keys: on disk when this returns, and never half of it.
+
+    Raises OSError.
+    """
+    lines = (f"{one.mark.hex()}:{one.key.hex()}" + (f":{one.until_s}" if one.until_s else "") for one in ring.keys)
+    single = len(ring.keys) == 1
+    content = ring.active.key if single else "".join(f"{line}\n" for line in lines).encode()
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_ring(path: Path) -> Keyring:
+    """The keys in `path`, if nobody but this process's user can have read or changed it.
 
     Raises KeyFileError.
     """
@@ -91,13 +130,32 @@ def read(path: Path) -> bytes:
                 f"others can use it (mode {stat.S_IMODE(status.st_mode):04o})",
                 f"close it: chmod 600 {path}; if others may have read it, make a new key for all nodes",
             )
-        key = file.read(KEY_BYTES + 1)
-    if len(key) != KEY_BYTES:
-        size = status.st_size
+        content = file.read(FILE_BYTES_MAX + 1)
+    if len(content) == KEY_BYTES:
+        return Keyring.of(content)
+    ring = _parsed(content) if len(content) <= FILE_BYTES_MAX else None
+    if ring is None:
         raise KeyFileError(
-            path, f"a key has {KEY_BYTES} bytes and this file {size}", "copy it again from a node that works"
+            path,
+            f"a key has {KEY_BYTES} bytes and this file {status.st_size}, and it is no list of keys either",
+            "copy it again from a node that works",
         )
-    return key
+    return ring
+
+
+def _parsed(content: bytes) -> Keyring | None:
+    """None for what is no list of keys; a mark that is not its key's shows damage."""
+    found = []
+    try:
+        for line in content.decode("ascii").splitlines():
+            mark, key, *until = line.split(":")
+            one = RingKey(bytes.fromhex(key), int(until[0]) if until else 0)
+            if len(until) > 1 or one.mark.hex() != mark:
+                return None
+            found.append(one)
+        return Keyring(tuple(found))
+    except ValueError:
+        return None
 
 
 def _said(error: OSError) -> str:

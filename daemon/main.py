@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import sys
+from functools import partial
 from pathlib import Path
 
 from daemon import bootmark, notify, places, realtime, settings, slew, suicide
@@ -15,6 +16,7 @@ from daemon.backend import NodeBackend
 from daemon.catalogue import Catalogue
 from daemon.cluster.clock import boot_ns, kernel_boot_id
 from daemon.cluster.core.core import Core
+from daemon.cluster.keyring import Keyring
 from daemon.cluster.store import Store, StoreError
 from daemon.cluster.transport import Transport
 from daemon.control.access import Access
@@ -27,7 +29,7 @@ from daemon.executor import Executor
 from daemon.executor.quorumless import Quorumless
 from daemon.hands import Hands
 from daemon.journal import Journal
-from daemon.keys import KeyFileError
+from daemon.keys import KeyFileError, write_ring
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.state.frozen import ThawError
@@ -71,7 +73,7 @@ def main() -> int:
         return EXIT_CONFIG
     try:
         configured = settings.load(file, witness=options.witness)
-        key = configured.key()
+        ring = configured.keyring()
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
@@ -81,7 +83,7 @@ def main() -> int:
     if not _clock_is_in_bounds(configured.timers.drift):
         return EXIT_CONFIG
     try:
-        return asyncio.run(_run(configured, key))
+        return asyncio.run(_run(configured, ring))
     except (StoreError, SocketFileError, DatapathError, ThawError, OSError) as error:
         log.critical("%s", error)
         return 1
@@ -124,7 +126,7 @@ def _be_on_time(wish: str, store: Store) -> realtime.Punctuality:
     return punctuality
 
 
-async def _run(configured: settings.Settings, key: bytes) -> int:
+async def _run(configured: settings.Settings, ring: Keyring) -> int:
     """Build the node, run until a signal, take it down again."""
     loop = asyncio.get_running_loop()
     store = Store.open(configured.paths.state)
@@ -159,7 +161,8 @@ async def _run(configured: settings.Settings, key: bytes) -> int:
         quorumless=Quorumless(executor, configured.timers, boot_ns(), heard_all),
     )
     node.heard_all = lambda: bootmark.note_heard_all(configured.paths.run, kernel_boot_id())
-    transport = await Transport.open(configured, key, store.incarnation, members, node.received, boot_ns)
+    transport = await Transport.open(configured, ring, store.incarnation, members, node.received, boot_ns)
+    transport.keep_keys = partial(write_ring, configured.paths.authkey)
     control = await _open_control(configured, node, transport, Catalogue(hands.runner), hub)
     await hands.start()
     watchdog = loop.create_task(notify.feed_watchdog())

@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon import keys, linksettings, places
+from daemon.cluster.keyring import Keyring
 from daemon.cluster.timers import PROFILES, Timers
 from daemon.settings_findings import Finding, Places, refusal, syntax
 from daemon.tomllines import LineIndex
@@ -141,6 +142,10 @@ class Settings:
     def key(self) -> bytes:
         """The cluster's key.  Raises KeyFileError."""
         return keys.read(self.paths.authkey)
+
+    def keyring(self) -> Keyring:
+        """The same with what opens beside it.  Raises KeyFileError."""
+        return keys.read_ring(self.paths.authkey)
 
 
 def is_name(text: str) -> bool:

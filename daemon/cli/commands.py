@@ -449,6 +449,8 @@ _ROWS = (
         _NOTHING,
         _SIMULATE,
     ),
+    _row("key rotate", "", "Replace the cluster's key by a new one on all nodes, while they run", "keygen:rotate"),
+    _row("key status", "", "Tell the cluster's keys by their marks, and who has and uses them", "keygen:status"),
     _row("keygen", "[<file>]", "Make a cluster key (default /etc/vipcast/authkey)", "keygen:keygen", _PERHAPS),
     _row("help", "[<command>]...", "Show usage", "help:show", (0, ANY)),
 )

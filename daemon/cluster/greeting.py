@@ -9,6 +9,10 @@ session.
     kind DATA:     1 ‖ piece (daemon.cluster.chunks)
     kind GREETING: 2 ‖ wanted (0 or 1) ‖ salt of the session that is greeted
     kind UNICAST:  3 ‖ piece, of a sender that hears no multicast: what goes to all has to be sent to it, too
+    kind PROBE:    4 ‖ what a link and a key ring look like (daemon.cluster.hearing)
+    kind KEY:      5 ‖ a key that is to follow (daemon.cluster.rotation)
+
+Other kinds are a newer version's: counted, and passed over.
 
 `wanted` asks for a greeting in return.  Both sides learn of each other within one round trip of the first datagram.
 """
@@ -25,6 +29,8 @@ ANSWER_INTERVAL_NS = 5_000_000
 _DATA = 1
 _GREETING = 2
 _UNICAST = 3
+_PROBE = 4
+_KEY = 5
 
 
 def data(piece: bytes) -> bytes:
@@ -37,6 +43,14 @@ def unicast_data(piece: bytes) -> bytes:
     return bytes([_UNICAST]) + piece
 
 
+def probe(content: bytes) -> bytes:
+    return bytes([_PROBE]) + content
+
+
+def key(content: bytes) -> bytes:
+    return bytes([_KEY]) + content
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What is to be done with a datagram that was opened."""
@@ -45,12 +59,16 @@ class Judgement:
     """to be delivered"""
     hears_multicast: bool = True
     """the sender, if `piece` is there"""
+    probe: bytes | None = None
+    """content of a probe"""
+    key: bytes | None = None
+    """content of a key message"""
     answer: bytes | None = None
     """payload to send to the sender"""
     proven: bool = False
     """by this very datagram: refuse everything up to its counter"""
     reason: str = ""
-    """why nothing is delivered, if something should have been: `unproven` or `malformed`"""
+    """why nothing is delivered, if something should have been: `unproven`, `malformed`, `unknown-kind`"""
 
 
 class _Peer:
@@ -88,16 +106,21 @@ class Greetings:
             peer = self._peers[opened.sender] = _Peer(opened.salt)
         payload = opened.payload
         kind = payload[0] if payload else 0
-        if kind in (_DATA, _UNICAST):
-            if peer.proven:
-                return Judgement(piece=payload[1:], hears_multicast=kind == _DATA)
-            return Judgement(answer=self._answer(peer, now_ns), reason="unproven")
+        if kind in (_DATA, _UNICAST, _PROBE, _KEY):
+            if not peer.proven:
+                return Judgement(answer=self._answer(peer, now_ns), reason="unproven")
+            content = payload[1:]
+            if kind == _PROBE:
+                return Judgement(probe=content)
+            if kind == _KEY:
+                return Judgement(key=content)
+            return Judgement(piece=content, hears_multicast=kind == _DATA)
         if kind == _GREETING and len(payload) == 2 + SALT_BYTES:
             now_proven = not peer.proven and payload[2:] == self._own_salt
             peer.proven = peer.proven or now_proven
             wanted = payload[1] == 1 or not peer.proven
             return Judgement(answer=self._answer(peer, now_ns) if wanted else None, proven=now_proven)
-        return Judgement(reason="malformed")
+        return Judgement(reason="unknown-kind" if kind > _KEY else "malformed")
 
     def _answer(self, peer: _Peer, now_ns: int) -> bytes | None:
         if peer.answered_ns is not None and now_ns - peer.answered_ns < ANSWER_INTERVAL_NS:

@@ -69,6 +69,7 @@ class Link:
         self.port = port
         self.counts: Counter[str] = Counter()
         self._on_datagram = on_datagram
+        self.peers: tuple[Address, ...] = tuple((address, port) for address in peers)
         self._all: frozenset[Address] = frozenset((address, port) for address in (group, *peers) if address)
         self._socket: socket.socket | None = None
         self._strangers: socket.socket | None = None

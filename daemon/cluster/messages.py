@@ -7,6 +7,8 @@ Any message may be lost, repeated, reordered or late: none relies on another.  T
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from daemon.cluster.records import LogEntry
@@ -200,6 +202,7 @@ Message = (
     | SnapshotAnswer
 )
 
+TAGS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Message))
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -208,6 +211,28 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
+class UnknownMessageError(ValueError):
+    """Of a kind that this version does not know: a newer one may send it, and it is passed over."""
+
+
 def decode(data: bytes) -> Message:
-    """Raises ValueError for bytes that are no message (msgspec's errors are ValueErrors)."""
-    return _decoder.decode(data)
+    """Raises UnknownMessageError, or ValueError for bytes that are no message (msgspec's errors are ValueErrors).
+
+    Fields that a newer version has added at the end are passed over (msgspec, array_like structs).
+    """
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError:
+        tag = _tag_of(data)
+        if tag and tag not in TAGS:
+            raise UnknownMessageError(f"a message of kind {tag!r}") from None
+        raise
+
+
+def _tag_of(data: bytes) -> str:
+    """The first word of an array in MessagePack, read without unpacking the rest; empty: there is none."""
+    start = {0xDC: 3, 0xDD: 5}.get(data[0], 1 if data[0] & 0xF0 == 0x90 else 0) if data else 0
+    if not start or len(data) <= start or data[start] & 0xE0 != 0xA0:
+        return ""
+    tag = data[start + 1 : start + 1 + (data[start] & 0x1F)]
+    return tag.decode("ascii") if tag.isalnum() and tag.isascii() else ""

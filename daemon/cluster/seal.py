@@ -4,13 +4,19 @@ A datagram is
 
     header ‖ tag of the header (8 bytes) ‖ ciphertext with its own tag (16 bytes)
 
-    header = magic "vIPc" ‖ version (1) ‖ algorithm (1) ‖ incarnation (8) ‖ salt (16) ‖ counter (8)
-             ‖ length of the name (1) ‖ the sender's name
+    header = magic "vIPc" ‖ major (1) ‖ minor (1) ‖ algorithm (1) ‖ mark of the cluster (4) ‖ mark of the key (4)
+             ‖ incarnation (8) ‖ salt (16) ‖ counter (8) ‖ length of the name (1) ‖ the sender's name
 
-in network byte order.  The key of a *session* (one process of one node) is HKDF-SHA256 (RFC 5869) of the authkey
-with the session's random salt, bound to algorithm, cluster, name and incarnation, so a restarted process or a
-cloned VM never repeats a pair of key and nonce.  The nonce is the counter, never random; the header is the
-associated data.
+in network byte order.  Another major version is refused.  Minor versions understand each other: a newer one adds
+fields at the end of messages, kinds of messages and kinds of payloads, and an older one passes over them.
+
+The mark of the cluster is a hash of its name, which is no secret: it tells a neighbour on the same group from a
+node with the wrong key.  The mark of the key says which key of the ring to use (`keyring`).
+
+The key of a *session* (one process of one node) is HKDF-SHA256 (RFC 5869) of the authkey with the session's random
+salt, bound to algorithm, cluster, name and incarnation, so a restarted process or a cloned VM never repeats a pair of
+key and nonce.  The nonce is the counter, never random, and one counter runs over all keys of the ring; the header is
+the associated data.
 
 The header's own tag (keyed BLAKE2s under a key of the whole cluster) is there for cost: without it anybody could
 make us derive a session key, and remember it, for every datagram with an invented salt.  With it a stranger's
@@ -29,23 +35,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from daemon.cluster.keyring import MARK_BYTES, Keyring, RingKey, derived
 from daemon.cluster.replay import ReplayWindow
 
 MAGIC = b"vIPc"
-VERSION = 1
+MAJOR = 2
+MINOR = 1
 SALT_BYTES = 16
-KEY_BYTES = 32
-SALT_AT = 14
+SALT_AT = 23
 """offset of the salt in a datagram, for `sieve`"""
 NAME_BYTES_MAX = 63
 COUNTER_MAX = (1 << 64) - 1
 INCARNATION_MAX = (1 << 63) - 1
+RECENT = 256
+"""counters behind the newest: the copies of one datagram over several links are not further apart"""
 
-_FIXED = struct.Struct("!4sBBQ16sQB")
+_FIXED = struct.Struct("!4sBBB4s4sQ16sQB")
 _HEADER_TAG_BYTES = 8
 _TAG_BYTES = 16
 OVERHEAD_BYTES_MAX = _FIXED.size + NAME_BYTES_MAX + _HEADER_TAG_BYTES + _TAG_BYTES
@@ -58,14 +65,18 @@ class Algorithm(enum.IntEnum):
 
 
 class Reason(enum.StrEnum):
-    """Why a datagram was refused.  Below `WRONG_KEY` only holders of the authkey can cause it, or a replay."""
+    """Why a datagram was refused.  Below `FORGED` only holders of the authkey can cause it, or a replay."""
 
     MALFORMED = "malformed"
     """not one of ours: too short, too long, no magic"""
     VERSION = "version"
     """a protocol version or algorithm that this program does not know"""
+    OTHER_CLUSTER = "other-cluster"
+    """of a cluster with another name; nothing of it is proven"""
     WRONG_KEY = "wrong-key"
-    """made without this cluster's key and name, or damaged"""
+    """made with a key that is not in the ring"""
+    FORGED = "forged"
+    """it names a key of ours and was not made with it, or was damaged"""
     OWN = "own"
     """our own datagram, come back by multicast: expected"""
     NAMESAKE = "namesake"
@@ -90,6 +101,10 @@ class Opened:
     """of the sender's session"""
     counter: int
     payload: bytes
+    key_mark: bytes = b""
+    """of the key that it was sealed with"""
+    minor: int = MINOR
+    """version of its sender's protocol"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,8 @@ class Refused:
     reason: Reason
     claimed: str = ""
     """the sender's name as the datagram has it, where it could be read; proven only from NAMESAKE on"""
+    is_recent: bool = False
+    """of REPLAYED: its counter is of the sender's last ones, as that of a copy which came over another link"""
 
 
 class CounterExhaustedError(Exception):
@@ -108,51 +125,78 @@ class Sealer:
 
     def __init__(
         self,
-        key: bytes,
+        keys: bytes | Keyring,
         cluster: str,
         node: str,
         incarnation: int,
         *,
         salt: bytes,
         algorithm: Algorithm = Algorithm.AES_256_GCM,
+        minor: int = MINOR,
     ) -> None:
         name = _checked_name(node)
         if len(salt) != SALT_BYTES:
             raise ValueError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}")
         if not 0 <= incarnation <= INCARNATION_MAX:
             raise ValueError(f"incarnation {incarnation} is outside 0 … 2^63-1")
+        self._cluster = cluster
         self._name = name
         self._incarnation = incarnation
         self._salt = salt
         self._algorithm = algorithm
-        self._header_tag = _header_tagger(key, cluster)
-        self._cipher = _session_cipher(key, cluster, name, incarnation=incarnation, salt=salt, algorithm=algorithm)
+        self._minor = minor
+        self._cluster_mark = cluster_mark(cluster)
+        self._tools: dict[bytes, tuple[hashlib.blake2s, AESGCM | ChaCha20Poly1305]] = {}
         self._counter = 0
+        self.use(keys if isinstance(keys, Keyring) else Keyring.of(keys))
 
-    def seal(self, plaintext: bytes) -> bytes:
-        """The datagram for `plaintext`.  Raises CounterExhaustedError after 2^64 calls."""
+    def use(self, keys: Keyring) -> None:
+        """Seal with these from now on.  One counter runs over all of them."""
+        self._active = keys.active.mark
+        self._tools = {one.mark: self._tools.get(one.mark) or self._made(one) for one in keys.keys}
+
+    def seal(self, plaintext: bytes, key_mark: bytes = b"") -> bytes:
+        """The datagram for `plaintext`, under the active key unless it is for one who has another.
+
+        Raises CounterExhaustedError after 2^64 calls.
+        """
         counter = self._counter
         if counter > COUNTER_MAX:
             raise CounterExhaustedError(f"all counters of incarnation {self._incarnation} are used up")
         self._counter = counter + 1
+        mark = key_mark if key_mark in self._tools else self._active
+        tagger, cipher = self._tools[mark]
         header = (
-            _FIXED.pack(MAGIC, VERSION, self._algorithm, self._incarnation, self._salt, counter, len(self._name))
+            _FIXED.pack(
+                *(MAGIC, MAJOR, self._minor, self._algorithm, self._cluster_mark, mark),
+                *(self._incarnation, self._salt, counter, len(self._name)),
+            )
             + self._name
         )
-        head = header + _tag_of(self._header_tag, header)
-        return head + self._cipher.encrypt(_nonce(counter), plaintext, head)
+        head = header + _tag_of(tagger, header)
+        return head + cipher.encrypt(_nonce(counter), plaintext, head)
+
+    def _made(self, key: RingKey) -> tuple[hashlib.blake2s, AESGCM | ChaCha20Poly1305]:
+        cipher = _session_cipher(
+            *(key.key, self._cluster, self._name),
+            incarnation=self._incarnation,
+            salt=self._salt,
+            algorithm=self._algorithm,
+        )
+        return _header_tagger(key.key, self._cluster), cipher
 
 
 class _Session:
     """What is remembered of the newest known process of one member."""
 
-    __slots__ = ("algorithm", "cipher", "incarnation", "salt", "window")
+    __slots__ = ("algorithm", "ciphers", "incarnation", "salt", "window")
 
-    def __init__(self, incarnation: int, salt: bytes, algorithm: int, cipher: AESGCM | ChaCha20Poly1305) -> None:
+    def __init__(self, incarnation: int, salt: bytes, algorithm: int) -> None:
         self.incarnation = incarnation
         self.salt = salt
         self.algorithm = algorithm
-        self.cipher = cipher
+        self.ciphers: dict[bytes, AESGCM | ChaCha20Poly1305] = {}
+        """mark of the key → its session key; as many as the ring has keys"""
         self.window = ReplayWindow()
 
 
@@ -165,17 +209,25 @@ class Opener:
 
     def __init__(
         self,
-        key: bytes,
+        keys: bytes | Keyring,
         cluster: str,
         own: tuple[str, bytes] | None = None,
         floors: Mapping[str, int] | None = None,
     ) -> None:
-        self._key = key
         self._cluster = cluster
+        self._cluster_mark = cluster_mark(cluster)
         self._own = (_checked_name(own[0]), own[1]) if own else None
-        self._header_tag = _header_tagger(key, cluster)
         self._floors = dict(floors or {})
         self._sessions: dict[str, _Session] = {}
+        self._keys: dict[bytes, tuple[RingKey, hashlib.blake2s]] = {}
+        self.use(keys if isinstance(keys, Keyring) else Keyring.of(keys))
+
+    def use(self, keys: Keyring) -> None:
+        """Open with these from now on, and with no other."""
+        self._keys = {one.mark: (one, _header_tagger(one.key, self._cluster)) for one in keys.keys}
+        for session in self._sessions.values():
+            for mark in session.ciphers.keys() - self._keys.keys():
+                del session.ciphers[mark]
 
     def expect(self, member: str, incarnation: int) -> None:
         """Refuse everything of `member` below this incarnation from now on."""
@@ -197,52 +249,63 @@ class Opener:
         """The sender and payload, or why not.  Never raises; garbage costs a short hash at most."""
         if not _FIXED.size + _HEADER_TAG_BYTES + _TAG_BYTES < len(datagram) <= DATAGRAM_BYTES_MAX:
             return Refused(Reason.MALFORMED)
-        magic, version, algorithm, incarnation, salt, counter, length = _FIXED.unpack_from(datagram)
+        magic, major, _, algorithm, cluster, mark, _, salt, _, length = _FIXED.unpack_from(datagram)
         body = _FIXED.size + length + _HEADER_TAG_BYTES
         if magic != MAGIC or not 1 <= length <= NAME_BYTES_MAX or len(datagram) < body + _TAG_BYTES:
             return Refused(Reason.MALFORMED)
-        if version != VERSION or algorithm not in (1, 2):
+        if major != MAJOR or algorithm not in (1, 2):
             return Refused(Reason.VERSION)
         header = datagram[: _FIXED.size + length]
         name = header[_FIXED.size :]
-        # Compared in constant time, so that a tag cannot be guessed byte by byte.
-        if not _same(_tag_of(self._header_tag, header), datagram[len(header) : body]):
+        if cluster != self._cluster_mark:
+            return Refused(Reason.OTHER_CLUSTER, _readable(name))
+        if (known_key := self._keys.get(mark)) is None:
             return Refused(Reason.WRONG_KEY, _readable(name))
+        # Compared in constant time, so that a tag cannot be guessed byte by byte.
+        if not _same(_tag_of(known_key[1], header), datagram[len(header) : body]):
+            return Refused(Reason.FORGED, _readable(name))
         if self._own is not None and name == self._own[0]:
             return Refused(Reason.OWN if salt == self._own[1] else Reason.NAMESAKE, _readable(name))
         if not name.isascii():
             return Refused(Reason.MALFORMED)
-        member = name.decode()
+        return self._opened(datagram, body, name.decode(), known_key[0])
+
+    def _opened(self, datagram: bytes, body: int, member: str, key: RingKey) -> Opened | Refused:
+        """A datagram whose header is proven: is it of a process that counts, new, and whole?"""
+        _, _, minor, algorithm, _, mark, incarnation, salt, counter, _ = _FIXED.unpack_from(datagram)
         session = self._sessions.get(member)
         floor = max(self._floors.get(member, 0), session.incarnation if session else 0)
         if incarnation < floor:
             return Refused(Reason.OLD_INCARNATION, member)
-        known = session is not None and session.incarnation == incarnation
-        if session is None or not known:
-            session = self._new_session(name, incarnation, salt, algorithm)
+        if session is None or session.incarnation != incarnation:
+            session = _Session(incarnation, salt, algorithm)
         elif session.salt != salt or session.algorithm != algorithm:
             return Refused(Reason.TWIN, member)
         if not session.window.is_fresh(counter):
-            return Refused(Reason.REPLAYED, member)
+            return Refused(Reason.REPLAYED, member, session.window.newest - counter <= RECENT)
+        cipher = session.ciphers.get(mark) or self._session_cipher(key.key, member.encode(), session)
         try:
-            payload = session.cipher.decrypt(_nonce(counter), datagram[body:], datagram[:body])
+            payload = cipher.decrypt(_nonce(counter), datagram[body:], datagram[:body])
         except InvalidTag:
             return Refused(Reason.DAMAGED, member)
         session.window.accept(counter)
         # Only a whole, authentic datagram may replace what is known of a member.
+        session.ciphers[mark] = cipher
         self._sessions[member] = session
-        return Opened(member, incarnation, salt, counter, payload)
+        return Opened(member, incarnation, salt, counter, payload, mark, minor)
 
-    def _new_session(self, name: bytes, incarnation: int, salt: bytes, algorithm: int) -> _Session:
-        cipher = _session_cipher(
-            self._key,
-            self._cluster,
-            name,
-            incarnation=incarnation,
-            salt=salt,
-            algorithm=Algorithm(algorithm),
+    def _session_cipher(self, key: bytes, name: bytes, session: _Session) -> AESGCM | ChaCha20Poly1305:
+        return _session_cipher(
+            *(key, self._cluster, name),
+            incarnation=session.incarnation,
+            salt=session.salt,
+            algorithm=Algorithm(session.algorithm),
         )
-        return _Session(incarnation, salt, algorithm, cipher)
+
+
+def cluster_mark(cluster: str) -> bytes:
+    """What a datagram says of the cluster's name; nothing that the name's readers do not know."""
+    return hashlib.sha256(b"vipcast cluster " + cluster.encode()).digest()[:MARK_BYTES]
 
 
 def _readable(name: bytes) -> str:
@@ -257,26 +320,18 @@ def _checked_name(name: str) -> bytes:
     return encoded
 
 
-def _derived(key: bytes, salt: bytes | None, purpose: bytes, *parts: bytes) -> bytes:
-    """HKDF with an unambiguous `info`: each part is preceded by its length."""
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
-    info = purpose + b"".join(len(part).to_bytes(2, "big") + part for part in parts)
-    return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(key)
-
-
 def _session_cipher(
     key: bytes, cluster: str, name: bytes, *, incarnation: int, salt: bytes, algorithm: Algorithm
 ) -> AESGCM | ChaCha20Poly1305:
-    derived = _derived(
-        key, salt, b"vipcast 1 session", bytes([algorithm]), cluster.encode(), name, incarnation.to_bytes(8, "big")
+    session_key = derived(
+        key, salt, b"vipcast 2 session", bytes([algorithm]), cluster.encode(), name, incarnation.to_bytes(8, "big")
     )
-    return AESGCM(derived) if algorithm is Algorithm.AES_256_GCM else ChaCha20Poly1305(derived)
+    return AESGCM(session_key) if algorithm is Algorithm.AES_256_GCM else ChaCha20Poly1305(session_key)
 
 
 def _header_tagger(key: bytes, cluster: str) -> hashlib.blake2s:
-    derived = _derived(key, None, b"vipcast 1 header", cluster.encode())
-    return hashlib.blake2s(key=derived, digest_size=_HEADER_TAG_BYTES)
+    tag_key = derived(key, None, b"vipcast 2 header", cluster.encode())
+    return hashlib.blake2s(key=tag_key, digest_size=_HEADER_TAG_BYTES)
 
 
 def _tag_of(tagger: hashlib.blake2s, header: bytes) -> bytes:

@@ -12,7 +12,14 @@ from typing import Protocol
 
 from daemon.cluster.records import LogEntry
 from daemon.control.quorumdoc import QuorumFacts
-from daemon.control.schema import AgentDocument, ConfigurationDocument, LogLine, StatusDocument, TokenDocument
+from daemon.control.schema import (
+    AgentDocument,
+    ConfigurationDocument,
+    KeysDocument,
+    LogLine,
+    StatusDocument,
+    TokenDocument,
+)
 from daemon.model.findings import Finding
 from daemon.scheduler.view import Plan, View
 from daemon.state.commands import StateCommand
@@ -94,6 +101,14 @@ class Backend(Protocol):
 
     async def agent(self, name: str) -> AgentAnswer:
         """What a resource agent of this host says about itself; bounded in time."""
+
+    def keys(self) -> KeysDocument:
+        """The key ring by its marks."""
+        ...
+
+    async def rotate_key(self) -> KeysDocument | Refused:
+        """Begin to replace the key, or go on with it; answers once the new key is on this host's disk."""
+        ...
 
     def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
         """A new token by which hosts join."""

@@ -24,6 +24,7 @@ from daemon.control.schema import (
     EntriesDocument,
     Event,
     ExplainDocument,
+    KeysDocument,
     LogDocument,
     Problem,
     QuorumDocument,
@@ -123,6 +124,12 @@ class ControlClient:
     def agent(self, name: str) -> AgentDocument:
         """Raises RefusalError: 404 when the agent is not there or does not describe itself, 503 when unasked."""
         return _decode(AgentDocument, self._exchange("GET", _with_query("/v1/agent", {"agent": name})))
+
+    def keys(self) -> KeysDocument:
+        return _decode(KeysDocument, self._exchange("GET", "/v1/keys"))
+
+    def rotate_key(self) -> KeysDocument:
+        return _decode(KeysDocument, self._exchange("POST", "/v1/rotate-key"))
 
     def token(self, request: TokenRequest) -> TokenDocument:
         return _decode(TokenDocument, self._exchange("POST", "/v1/token", msgspec.json.encode(request)))

@@ -292,6 +292,19 @@ async def get_agent(backend: Backend, asked: Asked) -> object:
     return answer
 
 
+async def get_keys(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    return backend.keys()
+
+
+async def post_rotate_key(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    answer = await backend.rotate_key()
+    if isinstance(answer, Refused):
+        raise ApiError(422, "refused", answer.sentence)
+    return answer
+
+
 async def post_token(backend: Backend, asked: Asked) -> object:
     asked.refuse_unknown_words()
     request = asked.decoded(TokenRequest)
@@ -334,6 +347,8 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("GET", "/v1/explain"): get_explain,
     ("GET", "/v1/agent"): get_agent,
     ("POST", "/v1/token"): post_token,
+    ("GET", "/v1/keys"): get_keys,
+    ("POST", "/v1/rotate-key"): post_rotate_key,
     ("GET", "/v1/view"): get_view,
     ("GET", "/v1/openapi.json"): get_openapi,
 }

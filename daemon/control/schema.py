@@ -166,6 +166,19 @@ class PendingAction(msgspec.Struct, frozen=True):
     """False: it waits for other actions"""
 
 
+class LinkPeerStatus(msgspec.Struct, frozen=True):
+    """How the answering node hears another one on one link."""
+
+    name: str
+    heard_ms: int | None = None
+    """milliseconds since anything of it came over this link; null: never"""
+    multicast_ms: int | None = None
+    """since its probe came to the group, one a second"""
+    unicast_ms: int | None = None
+    """since its probe came to this node's address, one a second"""
+    trouble: str = ""
+
+
 class LinkStatus(msgspec.Struct, frozen=True):
     """One network that heartbeats take, as the answering node sees it."""
 
@@ -176,6 +189,7 @@ class LinkStatus(msgspec.Struct, frozen=True):
     """why it does not work; empty: it does"""
     counts: dict[str, int] = {}
     """datagrams sent, received, refused …"""
+    peers: tuple[LinkPeerStatus, ...] = ()
 
 
 class CounterStatus(msgspec.Struct, frozen=True):
@@ -339,6 +353,29 @@ class TokenDocument(msgspec.Struct, frozen=True):
     cluster: str
     node: str
     """whose daemon honours it, for as long as it runs"""
+    schema: int = SCHEMA
+
+
+class KeyStatus(msgspec.Struct, frozen=True):
+    """One key of the cluster, as the answering node has it; never the key itself."""
+
+    mark: str
+    """its name: eight hexadecimal digits"""
+    role: Literal["active", "follows", "retired"]
+    until: str = ""
+    """of a retired one: it opens until then (UTC)"""
+    missing: tuple[str, ...] = ()
+    """nodes that do not have it, as far as the answering node has heard"""
+    used_by: tuple[str, ...] = ()
+    """nodes that seal with it, as far as the answering node has heard"""
+
+
+class KeysDocument(msgspec.Struct, frozen=True):
+    """GET /v1/keys and the answer of POST /v1/rotate-key."""
+
+    node: str
+    """who answers"""
+    keys: tuple[KeyStatus, ...]
     schema: int = SCHEMA
 
 

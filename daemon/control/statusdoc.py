@@ -19,6 +19,7 @@ from daemon.control.schema import (
     CounterStatus,
     DatapathStatus,
     LatenessStatus,
+    LinkPeerStatus,
     LinkStatus,
     NodeStatus,
     SlotStatus,
@@ -215,7 +216,11 @@ def _links(settings: Settings, transport: Statistics | None) -> Iterator[LinkSta
     for link in settings.links:
         counts = transport.links.get(link.interface, {}) if transport is not None else {}
         trouble = transport.troubles.get(link.interface, "") if transport is not None else "not open yet"
-        yield LinkStatus(link.interface, f"{link.group or 'unicast'}:{link.port}", trouble, dict(counts))
+        peers = transport.peers.get(link.interface, ()) if transport is not None else ()
+        heard = tuple(
+            LinkPeerStatus(peer.name, peer.heard_ms, peer.group_ms, peer.unicast_ms, peer.trouble) for peer in peers
+        )
+        yield LinkStatus(link.interface, f"{link.group or 'unicast'}:{link.port}", trouble, dict(counts), heard)
 
 
 def _counters(counters: Iterable[Counter]) -> Iterator[CounterStatus]:

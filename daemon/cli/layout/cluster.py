@@ -7,7 +7,14 @@ from datetime import datetime
 
 from daemon.cli.layout.resources import Paint, natural, plain, resources
 from daemon.control.exitcodes import meaning_of
-from daemon.control.schema import AddressStatus, FailedAction, NodeStatus, ResourceStatus, StatusDocument
+from daemon.control.schema import (
+    AddressStatus,
+    FailedAction,
+    LinkPeerStatus,
+    NodeStatus,
+    ResourceStatus,
+    StatusDocument,
+)
 
 _REFUSED_ALWAYS = ("unproven", "own")
 _SLOTS_LISTED_MAX = 32
@@ -90,10 +97,20 @@ def _details(document: StatusDocument, paint: Paint) -> Iterator[str]:
         told = ", ".join(f"{count} {what}" for what, count in sorted(link.counts.items()))
         trouble = f": {paint(link.trouble, 'bad')}" if link.trouble else ""
         yield f" {link.interface} ({link.group}){trouble}{f': {told}' if told else ''}"
+        for peer in link.peers:
+            yield f"  {peer.name}: {_heard(peer, paint)}"
     refusals = {reason: n for reason, n in document.refusals.items() if not _is_expected(reason, document)}
     if refusals:
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(refusals.items()))
         yield f"Refused datagrams: {told}"
+
+
+def _heard(peer: LinkPeerStatus, paint: Paint) -> str:
+    if peer.trouble:
+        return paint(peer.trouble, "bad")
+    probes = (("multicast", peer.multicast_ms), ("unicast", peer.unicast_ms))
+    ways = " and ".join(way for way, ms in probes if ms is not None)
+    return f"heard {peer.heard_ms} ms ago" + (f", by {ways}" if ways else "")
 
 
 def _is_expected(reason: str, document: StatusDocument) -> bool:

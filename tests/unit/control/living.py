@@ -20,16 +20,18 @@ import msgspec
 
 from daemon.cluster.clock import boot_ns
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
+from daemon.cluster.keyring import Keyring
 from daemon.cluster.records import Admit, LogEntry, Lost, Member, Request, Roster
+from daemon.cluster.rotation import Rotation
 from daemon.cluster.timers import Timers
-from daemon.control import statusdoc
+from daemon.control import keysdoc, statusdoc
 from daemon.control.access import Access
 from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, NoSuchAgent, Outcome, Refused
 from daemon.control.chronicle import Chronicle
 from daemon.control.client import ControlClient
 from daemon.control.events import EventHub
 from daemon.control.quorumdoc import QuorumFacts
-from daemon.control.schema import ConfigurationDocument, Event, LogLine, StatusDocument, TokenDocument
+from daemon.control.schema import ConfigurationDocument, Event, KeysDocument, LogLine, StatusDocument, TokenDocument
 from daemon.control.server import ControlServer
 from daemon.enrolling import Enrolling
 from daemon.executor.policy import QuorumProperties
@@ -82,6 +84,7 @@ class StateBackend:
     def __post_init__(self) -> None:
         self.state = State(self.members)
         self.settings = settings_of(self.members[0], self.members)
+        self.rotation = Rotation(Keyring.of(bytes(32)))
         self.enrolling = Enrolling(self.settings, self.core, boot_ns)
         for member in self.members:
             self.append(Admit(member, 1, f"boot-{member}"))
@@ -232,6 +235,14 @@ class StateBackend:
     async def agent(self, name: str) -> AgentAnswer:
         await asyncio.sleep(0)
         return self.agents.get(name, NoSuchAgent(f"agent '{name}' is not installed"))
+
+    def keys(self) -> KeysDocument:
+        return KeysDocument(HOSTS[0], keysdoc.keys(self.rotation, frozenset(HOSTS[1:])))
+
+    async def rotate_key(self) -> KeysDocument | Refused:
+        await asyncio.sleep(0)
+        self.rotation.ring = self.rotation.begun(bytes([1]) * 32)
+        return self.keys()
 
     def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
         return self.enrolling.print_token(ttl_ms, uses, author)

@@ -49,9 +49,10 @@ def test_answers_are_spaced_so_that_no_storm_arises() -> None:
     assert sum(answer is not None for answer in answers) == 11
 
 
-def test_an_unknown_kind_is_malformed() -> None:
-    for payload in (b"", b"\x00", b"\x04abc", b"\x02\x01short"):
+def test_what_is_no_payload_is_malformed_and_a_newer_kind_is_passed_over() -> None:
+    for payload in (b"", b"\x00", b"\x02\x01short"):
         assert Greetings(SALT_A).judge(opened(payload), 0) == Judgement(reason="malformed")
+    assert Greetings(SALT_A).judge(opened(b"\x77new"), 0) == Judgement(reason="unknown-kind")
 
 
 def test_a_sender_that_hears_no_multicast_says_so_with_every_piece() -> None:

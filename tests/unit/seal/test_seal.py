@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.cluster.keyring import mark_of
 from daemon.cluster.seal import Algorithm, Opened, Opener, Reason, Refused, Sealer
 
 KEY = bytes(range(32))
@@ -31,17 +32,17 @@ def opener(**other: object) -> Opener:
 def test_what_was_sealed_opens_with_its_sender_incarnation_and_counter(algorithm: Algorithm) -> None:
     sender, receiver = sealer(algorithm=algorithm), opener()
     for counter, payload in enumerate((b"", b"one", b"x" * 1300)):
-        assert receiver.open(sender.seal(payload)) == Opened("a2", 7, SALT_A, counter, payload)
+        assert receiver.open(sender.seal(payload)) == Opened("a2", 7, SALT_A, counter, payload, mark_of(KEY))
 
 
 def test_a_replayed_datagram_is_refused() -> None:
     receiver, datagram = opener(), sealer().seal(b"x")
     assert isinstance(receiver.open(datagram), Opened)
-    assert receiver.open(datagram) == Refused(Reason.REPLAYED, "a2")
+    assert receiver.open(datagram) == Refused(Reason.REPLAYED, "a2", is_recent=True)
 
 
 def test_another_clusters_name_or_key_does_not_open() -> None:
-    assert opener().open(sealer(cluster="other").seal(b"x")) == Refused(Reason.WRONG_KEY, "a2")
+    assert opener().open(sealer(cluster="other").seal(b"x")) == Refused(Reason.OTHER_CLUSTER, "a2")
     assert opener().open(sealer(key=bytes(32)).seal(b"x")) == Refused(Reason.WRONG_KEY, "a2")
 
 
@@ -49,7 +50,7 @@ def test_a_strangers_name_cannot_write_into_the_log() -> None:
     datagram = bytearray(sealer(node="zz").seal(b"x"))
     at = datagram.index(b"zz")
     datagram[at : at + 2] = b"\n\x1b"
-    assert opener().open(bytes(datagram)) == Refused(Reason.WRONG_KEY, "??")
+    assert opener().open(bytes(datagram)) == Refused(Reason.FORGED, "??")
 
 
 def test_whoever_has_the_key_is_heard_and_can_be_forgotten() -> None:
@@ -134,5 +135,5 @@ def test_each_datagram_opens_at_most_once_in_whatever_order_it_comes(order: list
 
 
 def test_a_refusal_names_no_more_than_the_bytes_can_prove() -> None:
-    assert [field.name for field in dataclasses.fields(Refused)] == ["reason", "claimed"]
+    assert [field.name for field in dataclasses.fields(Refused)] == ["reason", "claimed", "is_recent"]
     assert opener().open(b"\xff" * 200) == Refused(Reason.MALFORMED, "")

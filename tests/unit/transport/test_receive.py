@@ -93,7 +93,7 @@ def test_an_undecodable_message_is_counted_and_the_next_one_delivered() -> None:
         b"\x91" * 5000,
     ):
         peer.message(wrong)
-    assert peer.refusals == {"undecodable": 5}
+    assert peer.refusals == {"undecodable": 4, "unknown-message": 1}
     peer.message(encode(Reject(3)))
     assert peer.heard == [("a2", Reject(3))]
 
@@ -113,9 +113,17 @@ def test_a_wrong_key_is_logged_with_what_to_compare(caplog: pytest.LogCaptureFix
     for _ in range(3):
         peer.transport._receive("eth0", stranger.seal(b"x"), SOURCE)
     assert [record.message for record in caplog.records] == [
-        "refused a datagram from 10.0.0.2: wrong-key: a2 (made with another key or for another cluster; "
-        "compare authkey and cluster.name)"
+        "refused a datagram from 10.0.0.2: wrong-key: a2 (sealed with a key that this node does not have; "
+        "compare 'vipcast key status' on both)"
     ]
+
+
+def test_a_neighbour_cluster_is_told_from_a_wrong_key(caplog: pytest.LogCaptureFixture) -> None:
+    peer = Peer()
+    neighbour = Sealer(bytes(32), "staging", "b1", 7, salt=b"p" * 16)
+    peer.transport._receive("eth0", neighbour.seal(b"x"), SOURCE)
+    assert peer.refusals == {"other-cluster": 1}
+    assert "10.0.0.2: other-cluster: b1 (of a cluster with another name" in caplog.text
 
 
 def test_unfinished_messages_are_given_up_and_counted() -> None:
