@@ -9,7 +9,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 BPF     := datapath/bpf/slots.bpf.o
 
-.PHONY: demo test test-one bench lint fmt lock sim golden scale evidence lab-shell lab-down install clean setup root bpf bpf-if-possible
+.PHONY: demo test test-one bench lint fmt lock sim fuzz golden scale evidence lab-shell lab-down install clean setup root bpf bpf-if-possible
 
 setup: $(VENV)/.ready bpf-if-possible
 
@@ -67,6 +67,9 @@ scale: setup ## what 3 to 128 nodes cost: docs/performance/scale.md and its plot
 
 evidence: setup ## which omission of a rule is found by what: docs/promises-evidence.md
 	@$(BIN)/python -m tests.simulation.evidence
+
+fuzz: setup ## bad datagrams at the seal and the decoder: COUNT=1000000 SEED=0
+	@$(BIN)/python -m tests.fuzz --count $(or $(COUNT),1000000) --seed $(or $(SEED),0)
 
 lint: setup
 	$(BIN)/ruff check .
