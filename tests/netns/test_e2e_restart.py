@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from daemon.cluster.timers import RESTART_MS_MAX
 from tests.lab import Lab, Stream, Traffic, wait_until
 from tests.lab.answers import answered_twice, last_accepted_ns
 from tests.lab.lasting import LastingConnections
@@ -28,6 +30,17 @@ def restart(lab: Lab, name: str) -> float:
         lab.daemons[name]["vipcastd"] = lab[name].popen("vipcastd", stdout=log, stderr=log)
     await_status(lab, lambda status: name in status.online and served(status), f"{name} back", on=name)
     return time.monotonic() - began
+
+
+@pytest.fixture
+def serving(engine: str) -> Iterator[Lab]:
+    """A restart may take long on a busy machine, so its lease is the longest that there is."""
+    with Lab(hosts=4, engine=engine, timers={"restart_ms": RESTART_MS_MAX}) as lab:
+        lab.start_daemons()
+        lab.await_cluster()
+        share_address(lab)
+        serve_web(lab)
+        yield lab
 
 
 def test_a_restart_keeps_every_slot_and_connection_and_answers_new_ones_all_the_while(serving: Lab) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import signal
 from pathlib import Path
 
 import pytest
+
+from daemon.ending import SIGNALS, Cause
 
 UNITS = Path(__file__).resolve().parents[3] / "systemd"
 
@@ -38,3 +41,10 @@ def test_every_setting_has_its_reason_above_it(name: str) -> None:
         if "=" in line and not line.startswith("#") and key not in explained:
             assert before.startswith("#") or "=" in before, f"{name}: {line} has no reason"
         before = line
+
+
+def test_a_restart_of_the_daemon_is_told_from_a_stop_by_its_signal() -> None:
+    service = unit("vipcastd.service")["Service"]
+    assert SIGNALS[signal.Signals[service["RestartKillSignal"]]] is Cause.RESTART
+    assert "KillSignal" not in service
+    assert SIGNALS[signal.SIGTERM] is Cause.STOP
