@@ -45,7 +45,8 @@ class VersionLine(msgspec.Struct, frozen=True):
     node: str
     """where it was typed"""
     comment: str
-    changes: tuple[str, ...]
+    changes: tuple[str, ...] | None
+    """None: the log does not go back to it, only its author is kept"""
 
 
 def show(call: Call) -> int:
@@ -61,10 +62,10 @@ def show(call: Call) -> int:
         return OK
     call.out.lines(_told(line) for line in lines)
     if not lines:
-        call.out.line("The log that is kept here has no edit of the configuration")
-    first = call.client.log(-1, 1).first_index
-    if first > 1:
-        call.out.note(f"Edits before entry {first} are not kept any more")
+        call.out.line("No edit of the configuration is known" + (" since then" if since else ""))
+    if any(line.changes is None for line in lines):
+        first = call.client.log(-1, 1).first_index
+        call.out.note(f"Of edits before entry {first} only author and command are kept, not what they changed")
     return OK
 
 
@@ -76,9 +77,14 @@ def _lines(call: Call, since: int, count: int) -> tuple[VersionLine, ...]:
     except frozen.ThawError as problem:
         raise CommandError(past.unreadable(snapshot, problem)) from problem
     made = list(versions(start, past.entries(call, snapshot.index + 1, ends.last_index)))
-    shown = [version for version in made if version.epoch >= since][-count:]
     before = {one.epoch: other.configuration for other, one in pairwise(made)}
-    return tuple(_line(version, before.get(version.epoch, start.configuration)) for version in shown)
+    older = [VersionLine(e.epoch, e.stamp_ms, e.author, e.node, e.comment, None) for e in start.edits]
+    known: list[VersionLine | Version] = [*older, *made]
+    shown = [found for found in known if found.epoch >= since][-count:]
+    return tuple(
+        _line(found, before.get(found.epoch, start.configuration)) if isinstance(found, Version) else found
+        for found in shown
+    )
 
 
 def versions(start: frozen.Frozen, entries: Iterator[LogEntry]) -> Iterator[Version]:
@@ -109,8 +115,9 @@ def _line(version: Version, before: bytes) -> VersionLine:
 
 
 def _told(line: VersionLine) -> str:
-    changes = "; ".join(line.changes)
+    changes = "; ".join(line.changes or ())
     if len(changes) > CHANGE_CHARACTERS_MAX:
         changes = changes[: CHANGE_CHARACTERS_MAX - 1] + "…"
     who = f"{line.author or 'somebody'} on {line.node}"
-    return f"{line.epoch:>6}  {when.stamp(line.stamp_ms)}  {who}: {line.comment or '(no comment)'}  [{changes}]"
+    told = f"{line.epoch:>6}  {when.stamp(line.stamp_ms)}  {who}: {line.comment or '(no comment)'}"
+    return f"{told}  [{changes}]" if line.changes is not None else told

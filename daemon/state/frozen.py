@@ -19,6 +19,7 @@ import msgspec
 
 from daemon.scheduler.view import OperationView
 from daemon.state.addresses import SlotDriven
+from daemon.state.edits import EditRecord
 from daemon.state.excerpts import Excerpt
 from daemon.state.nodes import NodeState
 from daemon.state.results import Results
@@ -76,6 +77,7 @@ class Frozen(msgspec.Struct, array_like=True, frozen=True):
     """each once; the two below name them by their place here"""
     origins: list[OriginRow]
     former: list[list[tuple[str, int]]]
+    edits: list[EditRecord]
 
 
 V = TypeVar("V")

@@ -9,6 +9,7 @@ an entry may contain: what cannot be understood is applied as refused, everywher
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -26,6 +27,7 @@ from daemon.scheduler.view import NodeView, Plan, SlotsView, View
 from daemon.state import commands, frozen, tiebreaker
 from daemon.state.addresses import SlotDriven, slot_driven
 from daemon.state.claims import second_names
+from daemon.state.edits import COMMENT_KEPT_CHARACTERS_MAX, EDITS_KEPT_MAX, EditRecord
 from daemon.state.frozen import Frozen, ThawError
 from daemon.state.nodes import NodeState
 from daemon.state.outcome import Outcome
@@ -71,6 +73,8 @@ class State:
     """a roster has been applied: nobody belongs to the cluster but whom it names"""
     tickets: Tickets = field(default_factory=Tickets)
     started: Started = field(default_factory=Started)
+    edits: deque[EditRecord] = field(default_factory=lambda: deque(maxlen=EDITS_KEPT_MAX))
+    """the newest, oldest first"""
     planned_ms: int = 0
     """`now_ms` as it was for `plan`: entries that are refused make it later, and plan nothing"""
 
@@ -147,7 +151,7 @@ class State:
             return Outcome(False, f"the request cannot be read: {problem}")
         match command:
             case commands.Edit():
-                return self._edit(command)
+                return self._edit(command, request.origin)
             case commands.Result():
                 return take_result(self, command)
             case commands.Slots():
@@ -180,7 +184,7 @@ class State:
             names |= {r.id for r in alone.walk()} if alone is not None else set()
         return frozenset(names)
 
-    def _edit(self, edit: commands.Edit) -> Outcome:
+    def _edit(self, edit: commands.Edit, origin: str) -> Outcome:
         if edit.base_epoch is not None and edit.base_epoch != self.configuration_epoch:
             return Outcome(
                 False,
@@ -199,6 +203,8 @@ class State:
         self.started.edited(self.configuration, configuration)
         self.configuration, self.configuration_json = configuration, edit.configuration
         self.configuration_epoch = self.index
+        comment = edit.comment[:COMMENT_KEPT_CHARACTERS_MAX]
+        self.edits.append(EditRecord(self.index, self.now_ms, edit.author, origin, comment))
         return Outcome(True, edit.comment, findings)
 
     def counts(self, name: str, incarnation: int) -> bool:
@@ -322,6 +328,7 @@ class State:
                 excerpts=excerpts,
                 origins=origins,
                 former=former,
+                edits=list(self.edits),
             )
         )
 
@@ -348,6 +355,7 @@ class State:
             state.results = frozen.results_thawed(read)
             state.tickets = frozen.tickets_thawed(read.tickets)
             state.started = frozen.started_thawed(read)
+            state.edits.extend(read.edits)
         except (ValueError, IndexError) as problem:
             raise ThawError(f"the state contradicts itself: {str(problem).splitlines()[0]}") from problem
         state.now_ms = state.planned_ms = read.planned_ms

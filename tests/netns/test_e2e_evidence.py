@@ -28,6 +28,7 @@ def test_a_loss_is_told_as_it_happens_and_the_time_before_it_can_be_looked_at(la
     with followed.open("wb") as log:
         program = lab["a2"].popen("vipcast", "cluster", "log", "-f", "-n", "1", stdout=log)
         try:
+            wait_until(lambda: "VIP" in followed.read_text(), 20, "the newest entry in the log that is followed")
             lab.kill("a3")
             await_status(lab, lambda s: served(s) and "a3" not in s.online, "two hosts that serve all", on="a2")
             wait_until(lambda: "a3 is lost" in followed.read_text(), 10, "the loss in the log that is followed")
