@@ -69,10 +69,8 @@ def test_a_restart_keeps_every_slot_and_connection_and_answers_new_ones_all_the_
 
     longest_ms = max(connection.longest_ms for connection in lasted)
     new_ms = max(attempt.ended_ns - attempt.started_ns for attempt in attempts) / 1e6
-    print(
-        f"{serving.engines[leader]}: daemons away {away_s} s, longest wait {longest_ms:.1f} ms, of a new connection {new_ms:.1f} ms",
-        flush=True,
-    )
+    waits = f"longest wait {longest_ms:.1f} ms, of a new connection {new_ms:.1f} ms"
+    print(f"{serving.engines[leader]}: daemons away {away_s} s, {waits}", flush=True)
     assert [connection for connection in lasted if connection.error or connection.answers < 10] == []
     assert [attempt for attempt in attempts if not attempt.ok] == []
     assert answered_twice(segments, ADDRESS) == {}
