@@ -30,8 +30,16 @@ VERSION = version("vipcast")
 class Enrolling:
     """`print_token` for the control API, `receive` for the transport.  `clock`: nanoseconds of CLOCK_BOOTTIME."""
 
-    def __init__(self, settings: Settings, status: Callable[[], CoreStatus], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        status: Callable[[], CoreStatus],
+        clock: Callable[[], int],
+        addresses_on: Callable[[str], list[str]] = lambda interface: [],
+    ) -> None:
+        """`addresses_on(interface)`: of the other nodes, for a witness that hears no multicast."""
         self.settings = settings
+        self._addresses_on = addresses_on
         self.desk = Desk(settings.node.name, self._cluster, os.urandom)
         self._status = status
         self._clock = clock
@@ -73,6 +81,8 @@ class Enrolling:
         status = self._status()
         nodes = {peer.name: Presence.ONLINE if peer.live else Presence.OFFLINE for peer in status.peers}
         nodes[status.name] = Presence.ONLINE
+        if any(peer.role == "joining" for peer in status.peers if peer.name == status.name):
+            return Cluster(nodes, None, f"{status.name} is still joining itself; ask another node")
         if not status.quorate:
             return Cluster(
                 nodes, None, f"{status.name} sees no quorum now, and without one nobody joins; see 'vipcast status'"
@@ -88,14 +98,17 @@ class Enrolling:
             cluster=settings.cluster.name,
             node=settings.node.name,
             authkey=settings.key(),
-            links=tuple(
-                GrantedLink(link.group, link.port, str(_network_of(link) or "")) for link in settings.links
-            ),
+            links=tuple(self._granted(link) for link in settings.links),
             profile=settings.timer_table.profile,
             timers=settings.timer_table.model_dump(exclude={"profile"}, exclude_none=True),
             cipher=settings.cluster.cipher,
             version=VERSION,
         )
+
+    def _granted(self, link: Link) -> GrantedLink:
+        own = _address_on(link)
+        peers = (*([str(own)] if own else []), *self._addresses_on(link.interface))
+        return GrantedLink(link.group, link.port, str(_network_of(link) or ""), peers)
 
 
 def _address_on(link: Link) -> IPv4Address | None:

@@ -81,7 +81,8 @@ def _lines(membership: Membership) -> Iterator[str]:
         yield ""
         yield "[[link]]"
         yield f"interface = {_quoted(link.interface)}"
-        yield f"group = {_quoted(link.group)}"
+        if link.group:
+            yield f"group = {_quoted(link.group)}"
         yield f"port = {link.port}"
         if link.peers:
             yield f"peers = [{', '.join(map(_quoted, link.peers))}]"

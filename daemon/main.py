@@ -130,7 +130,7 @@ async def _run(configured: settings.Settings, ring: Keyring) -> int:
     """Build the node, run until a signal, take it down again."""
     loop = asyncio.get_running_loop()
     store = Store.open(configured.paths.state)
-    members = configured.cluster.nodes
+    members = configured.founders
     name = configured.node.name
     configured.paths.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     node: Node
@@ -200,7 +200,7 @@ async def _open_control(
     configured: settings.Settings, node: Node, transport: Transport, catalogue: Catalogue, hub: EventHub
 ) -> ControlServer:
     """The doors for commands, and for hosts that have a token from one of them."""
-    enrolling = Enrolling(configured, lambda: node.core.status(boot_ns()), boot_ns)
+    enrolling = Enrolling(configured, lambda: node.core.status(boot_ns()), boot_ns, transport.addresses_on)
     transport.on_enrolment = enrolling.receive
     backend = NodeBackend(configured, node, catalogue, enrolling)
     control = ControlServer(backend, hub, configured.paths.control_socket, Access.of_this_host())

@@ -12,10 +12,12 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from ipaddress import IPv4Address
 
 from daemon.cli.call import CommandError
+from daemon.cluster import seal
 from daemon.cluster.enrolment import exchange
 from daemon.cluster.enrolment.applicant import Applicant, Observed
 from daemon.cluster.enrolment.exchange import Application, Denial, Grant, Path
@@ -23,7 +25,7 @@ from daemon.cluster.enrolment.token import Token
 from daemon.interfaces import Interface
 
 VERSION = version("vipcast")
-PATIENCE_S = 6.0
+PATIENCE_S = 5.0
 ASK_EVERY_S = 0.25
 ATTEMPTS_A_COOKIE = 8
 """sent so often without an answer, it begins anew"""
@@ -31,21 +33,32 @@ GROUP_ATTEMPTS = 3
 NOWHERE = IPv4Address(0)
 
 
-def apply(token: Token, application: Application, interface: Interface) -> tuple[Grant, Observed]:
+@dataclass(slots=True)
+class Multicast:
+    """Whether it works on the link, both ways."""
+
+    out: bool = False
+    """the daemon has heard this host by the group"""
+    back: bool = False
+    """this host has heard the cluster's heartbeats by the group"""
+
+
+def apply(token: Token, application: Application, interface: Interface) -> tuple[Grant, Multicast]:
     """Ask until there is an answer, PATIENCE_S at most.  Raises CommandError, which explains what was observed."""
     applicant = Applicant(
         token.secret, application, private=os.urandom(exchange.KEY_BYTES), nonce=os.urandom(exchange.NONCE_BYTES)
     )
     targets = tuple(_targets(token))
-    with contextlib.closing(_socket(interface, token.port)) as channel:
-        trouble = _ask(channel, applicant, targets)
-        if applicant.answer is not None and Path.GROUP not in applicant.observed.paths:
-            _try_group(channel, applicant, targets)
+    multicast = Multicast()
+    with contextlib.closing(_socket(interface, token)) as channel:
+        trouble = _ask(channel, applicant, targets, multicast)
+        if applicant.answer is not None and token.group != NOWHERE:
+            _try_group(channel, applicant, (str(token.group), token.port), multicast)
     if isinstance(applicant.answer, Denial):
         raise CommandError(f"the cluster does not let this host in: {applicant.answer.sentence}", code="denied")
     if applicant.answer is None:
         raise CommandError(unanswered(applicant.observed, token, interface, trouble), code="no-answer")
-    return applicant.answer, applicant.observed
+    return applicant.answer, multicast
 
 
 def _targets(token: Token) -> Iterator[tuple[Path, tuple[str, int]]]:
@@ -55,27 +68,34 @@ def _targets(token: Token) -> Iterator[tuple[Path, tuple[str, int]]]:
         yield Path.ADDRESS, (str(token.address), token.port)
 
 
-def _socket(interface: Interface, port: int) -> socket.socket:
-    """A socket on this interface and port: the port is what the host's firewall lets through anyway."""
+def _socket(interface: Interface, token: Token) -> socket.socket:
+    """A socket on this interface, with the cluster's port, which firewalls let through anyway, and in its group."""
     channel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         index = socket.if_nametoindex(interface.name)
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode() + b"\0")
-        channel.bind(("", port))
-        channel.setsockopt(
-            socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", bytes(4), bytes(4), index)
-        )
+        channel.bind(("", token.port))
+        membership = struct.pack("=4s4si", token.group.packed, bytes(4), index)  # struct ip_mreqn
+        channel.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
+        channel.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        if token.group != NOWHERE:
+            channel.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
     except OSError as error:
         channel.close()
         if error.errno == errno.EADDRINUSE:
             raise CommandError(
-                f"UDP port {port} is taken on this host: is vipcastd (or corosync) running here? ss -ulpn tells"
+                f"UDP port {token.port} is taken on this host: is vipcastd (or corosync) running here? ss -ulpn tells"
             ) from error
         raise CommandError(f"{interface.name} cannot be used: {(error.strerror or str(error)).lower()}") from error
     return channel
 
 
-def _ask(channel: socket.socket, applicant: Applicant, targets: tuple[tuple[Path, tuple[str, int]], ...]) -> str:
+def _ask(
+    channel: socket.socket,
+    applicant: Applicant,
+    targets: tuple[tuple[Path, tuple[str, int]], ...],
+    multicast: Multicast,
+) -> str:
     """Send and listen in turn; returns why nothing could be sent, if so."""
     trouble = ""
     end_s = time.monotonic() + PATIENCE_S
@@ -89,37 +109,48 @@ def _ask(channel: socket.socket, applicant: Applicant, targets: tuple[tuple[Path
                 channel.sendto(applicant.datagram(path), address)
             except OSError as error:
                 trouble = f"cannot send to {address[0]}: {(error.strerror or str(error)).lower()}"
-        _listen(channel, applicant, time.monotonic() + ASK_EVERY_S)
+        _listen(channel, applicant, multicast, time.monotonic() + ASK_EVERY_S)
     return trouble
 
 
-def _try_group(
-    channel: socket.socket, applicant: Applicant, targets: tuple[tuple[Path, tuple[str, int]], ...]
-) -> None:
-    """The answer came by unicast: does multicast work as well?  Heartbeats will need it."""
-    for path, address in targets * GROUP_ATTEMPTS:
-        if path is Path.GROUP and path not in applicant.observed.paths:
-            with contextlib.suppress(OSError):
-                channel.sendto(applicant.hello(path), address)
-            if select.select([channel], [], [], ASK_EVERY_S)[0]:
-                with contextlib.suppress(OSError):
-                    applicant.receive(channel.recvfrom(exchange.DATAGRAM_BYTES_MAX)[0])
+def _try_group(channel: socket.socket, applicant: Applicant, group: tuple[str, int], multicast: Multicast) -> None:
+    """The answer may have come by unicast: does multicast work, both ways?  Heartbeats will need it."""
+    for _ in range(GROUP_ATTEMPTS):
+        if multicast.out and multicast.back:
+            return
+        with contextlib.suppress(OSError):
+            channel.sendto(applicant.hello(Path.GROUP), group)
+        end_s = time.monotonic() + ASK_EVERY_S
+        while not (multicast.out and multicast.back) and (left_s := end_s - time.monotonic()) > 0:
+            _take(channel, applicant, multicast, left_s)
 
 
-def _listen(channel: socket.socket, applicant: Applicant, until_s: float) -> None:
+def _listen(channel: socket.socket, applicant: Applicant, multicast: Multicast, until_s: float) -> None:
     """Take what comes; a challenge is answered at once, not at the next turn."""
     while applicant.answer is None and (left_s := until_s - time.monotonic()) > 0:
-        if not select.select([channel], [], [], left_s)[0]:
-            return
-        try:
-            datagram, source = channel.recvfrom(exchange.DATAGRAM_BYTES_MAX)
-        except OSError:  # the answer to an earlier datagram: unreachable
-            continue
         asking = not applicant.applies
-        applicant.receive(datagram)
-        if asking and applicant.applies:
+        source = _take(channel, applicant, multicast, left_s)
+        if source is not None and asking and applicant.applies:
             with contextlib.suppress(OSError):
                 channel.sendto(applicant.datagram(Path.ADDRESS), source)
+
+
+def _take(
+    channel: socket.socket, applicant: Applicant, multicast: Multicast, patience_s: float
+) -> tuple[str, int] | None:
+    """One datagram, and where it came from; None: nothing came."""
+    if not select.select([channel], [], [], patience_s)[0]:
+        return None
+    try:
+        datagram, source = channel.recvfrom(exchange.DATAGRAM_BYTES_MAX)
+    except OSError:  # the answer to an earlier datagram: unreachable
+        return None
+    if datagram.startswith(seal.MAGIC):
+        multicast.back = True  # nobody sends heartbeats to this address yet
+    else:
+        applicant.receive(datagram)
+        multicast.out |= Path.GROUP in applicant.observed.paths
+    return source[0], source[1]
 
 
 def unanswered(observed: Observed, token: Token, interface: Interface, trouble: str) -> str:

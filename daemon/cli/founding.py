@@ -78,9 +78,14 @@ def told_files(call: Call, files: Files, key: str) -> None:
 
 
 def told_link(call: Call, link: LinkTable, choice: interfaces.Choice) -> None:
-    call.out.line(f"  link: {choice.interface}, since {choice.why}; group {link.group}, UDP port {link.port}")
-    if not choice.interface.multicast:
+    call.out.line(f"  link: {choice.interface}, since {choice.why}; {destinations(link)}")
+    if link.group and not choice.interface.multicast:
         call.out.note(f"Warning: {link.interface} does no multicast: its link needs peers (see the guide, Links)")
+
+
+def destinations(link: LinkTable) -> str:
+    where = f"group {link.group}" if link.group else f"peers {', '.join(link.peers)}"
+    return f"{where}, UDP port {link.port}"
 
 
 def starting(call: Call, *, witness: bool) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path as FilePath
 
 from daemon import hostfiles, interfaces, keys
 from daemon.cli import founding
 from daemon.cli.call import OK, Call, CommandError
-from daemon.cluster.enrolment.exchange import Application, Grant, GrantedLink, Path
+from daemon.cluster.enrolment.exchange import Application, Grant, GrantedLink
 from daemon.cluster.enrolment.token import Token, TokenError, parse
 from daemon.control.schema import TokenRequest
 from daemon.hostfiles import Files, LinkTable, Membership
@@ -65,7 +66,7 @@ def join(call: Call) -> int:
         founding.told_files(call, files, "the cluster's key")
         founding.told_link(call, membership.links[0], choice)
         for link in membership.links[1:]:
-            call.out.line(f"  link: {link.interface}; group {link.group}, UDP port {link.port}")
+            call.out.line(f"  link: {link.interface}; {founding.destinations(link)}")
     return founding.starting(call, witness=witness)
 
 
@@ -85,18 +86,27 @@ def _by_token(call: Call, asked: Token, name: str) -> tuple[Membership, bytes, i
     choice = founding.link_choice(call, asked.address)
     call.out.note(f"Asking {asked.address} and {asked.group}, UDP port {asked.port}, by {choice.interface} …")
     application = Application(name, call.has("--witness"), call.has("--replace"), VERSION)
-    grant, observed = apply(asked, application, choice.interface)
-    if Path.GROUP not in observed.paths and grant.links[0].group == str(asked.group):
+    grant, multicast = apply(asked, application, choice.interface)
+    deaf = not (multicast.out and multicast.back)
+    alone = deaf and (call.has("--witness") or not grant.links[0].group)
+    if alone:
         call.out.note(
-            f"Warning: {grant.node} hears this host by unicast, but not by the group {asked.group}: a switch whose IGMP"
-            " snooping eats the group, or a firewall. Heartbeats need it, or peers for the link (see the guide, Links)"
+            f"Multicast does not come through: {name} talks by unicast to {_listed(grant.links[0].peers)}"
+        )
+    elif deaf:
+        what = (
+            f"{grant.node} does not hear this host" if not multicast.out else "this host does not hear the cluster"
+        )
+        call.out.note(
+            f"Warning: {what} by the group {asked.group}, only by unicast: a switch whose IGMP snooping eats the group,"
+            " or a firewall. Heartbeats need it, or peers for the link (see the guide)"
         )
     if grant.version != VERSION:
         call.out.note(f"Warning: {grant.node} runs vipcast {grant.version}, this host {VERSION}")
     membership = Membership(
         cluster=grant.cluster,
         node=name,
-        links=tuple(_links(call, grant, choice.interface)),
+        links=tuple(_links(call, grant, choice.interface, multicast=not alone)),
         witness=call.has("--witness"),
         cipher=grant.cipher,
         profile=grant.profile,
@@ -122,10 +132,22 @@ def _by_key(call: Call, name: str) -> tuple[Membership, bytes, interfaces.Choice
     return membership, key, choice
 
 
-def _links(call: Call, grant: Grant, first: interfaces.Interface) -> list[LinkTable]:
-    """Each of the cluster's links on an interface of this host; the first one is where the answer came from."""
+def _listed(addresses: Sequence[str]) -> str:
+    return ", ".join(addresses)
+
+
+def _links(call: Call, grant: Grant, first: interfaces.Interface, *, multicast: bool) -> list[LinkTable]:
+    """Each of the cluster's links on an interface of this host; the first one is where the answer came from.
+
+    Without `multicast` the first link is by unicast to the nodes that are there now.
+    """
     here = interfaces.of_this_host()
-    found = [LinkTable(first.name, grant.links[0].group, grant.links[0].port, grant.links[0].peers)]
+    link = grant.links[0]
+    found = [
+        LinkTable(first.name, link.group, link.port)
+        if multicast
+        else LinkTable(first.name, "", link.port, link.peers)
+    ]
     for link in grant.links[1:]:
         interface = _on_network(here, link)
         if interface is None:
@@ -135,7 +157,7 @@ def _links(call: Call, grant: Grant, first: interfaces.Interface) -> list[LinkTa
                 " Add a [[link]] table once there is one"
             )
         else:
-            found.append(LinkTable(interface.name, link.group, link.port, link.peers))
+            found.append(LinkTable(interface.name, link.group, link.port))
     return found
 
 

@@ -12,6 +12,9 @@ import msgspec
 class Noop(msgspec.Struct, tag="noop", array_like=True, frozen=True):
     """A new leader's first entry: it commits what earlier terms left behind."""
 
+    founders: tuple[str, ...] = ()
+    """in a log's very first entry: the founding list, so that who joins later begins with the same state"""
+
 
 class Admit(msgspec.Struct, tag="admit", array_like=True, frozen=True):
     """`node` takes part, in this incarnation; its epoch is this entry's index."""

@@ -180,6 +180,11 @@ class Transport:
         for name in self._known & self._strangers.keys():
             del self._strangers[name]
 
+    def addresses_on(self, interface: str) -> list[str]:
+        """Of the cluster's other nodes, as far as they were heard there."""
+        found = (self._addresses[name].get(interface) for name in sorted(self._known & self._addresses.keys()))
+        return [address[0] for address in found if address is not None]
+
     def expect(self, member: str, incarnation: int) -> None:
         """Refuse datagrams of earlier processes of `member` (its admission says which is the newest)."""
         self._opener.expect(member, incarnation)

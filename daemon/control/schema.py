@@ -36,7 +36,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     standby: bool = False
     maintenance: bool = False
     role: str = "unknown"
-    """`leader`, `follower`, `candidate`, `learner` or `unknown`"""
+    """`leader`, `follower`, `candidate`, `learner`, `witness`, `joining` or `unknown`"""
     incarnation: int | None = None
     """of the admission that counts now"""
     last_heard_ms: int | None = None

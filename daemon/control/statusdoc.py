@@ -138,8 +138,10 @@ def _lateness(lateness: Lateness | None, punctuality: Punctuality, now_ns: int) 
 def _role(name: str, peer: PeerStatus | None, core: CoreStatus) -> str:
     if name == core.leader:
         return "leader"
-    if peer is not None and peer.store_lost:
-        return "learner"  # its store was lost; it does not vote (LEASES.md, rule 21)
+    if peer is not None and (peer.store_lost or peer.role in ("learner", "joining")):
+        return "learner" if peer.role != "joining" else "joining"  # neither votes (LEASES.md, rule 21)
+    if peer is not None and peer.role == "witness":
+        return "witness"
     if name == core.name:
         return core.role.value
     return "follower" if peer is not None and peer.live and core.leader is not None else "unknown"
@@ -149,15 +151,24 @@ def _voters(core: CoreStatus) -> Iterator[str]:
     """What is wrong with the voters (LEASES.md, rule 21)."""
     for peer in core.peers:
         if peer.store_lost:
-            yield (
-                f"{peer.name} is a learner: its store was lost; it does not vote."
-                " Put the lost store back: this version cannot remove a voter and add it again"
-            )
+            yield f"{peer.name} is a learner: its store was lost; it votes again once its new one has caught up"
+        if peer.role == "joining" and peer.name == core.name:
+            yield _joining(core)
     if core.waits_for:
         yield (
             "a new cluster is founded once all its nodes hear each other;"
             f" {core.name} has not heard {', '.join(core.waits_for)}"
         )
+
+
+def _joining(core: CoreStatus) -> str:
+    heard = [peer.name for peer in core.peers if peer.live and peer.name != core.name]
+    if not heard:
+        return (
+            f"{core.name} is joining: it waits to be heard by a member of the cluster."
+            " If that lasts: does vipcastd run there, and is this the link, the group and the key of the cluster?"
+        )
+    return f"{core.name} is joining: it hears {', '.join(heard)}, and waits for their leader to take it in"
 
 
 def _heard_ms(name: str, peer: PeerStatus | None, core: CoreStatus, now_ns: int) -> int | None:

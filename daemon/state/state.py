@@ -92,7 +92,7 @@ class State:
         self.now_ms = max(self.now_ms, entry.stamp_ms)
         before = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
         outcome = self._apply(entry)
-        if outcome.accepted and not isinstance(entry.command, Noop):
+        if outcome.accepted and entry.command != Noop():
             self._settle()
             self.planned_ms = self.now_ms
         after = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
@@ -114,6 +114,9 @@ class State:
                     return Outcome(False, f"{node} is not admitted in that incarnation")
                 self.nodes[node].restarting = True
                 return Outcome(True, f"the daemon of {node} starts again")
+            case Noop(founders) if founders and entry.index == 1:
+                self.members = founders
+                self.nodes = {name: NodeState(name) for name in founders}
             case Roster():
                 return take_roster(self, entry.command)
             case Request():

@@ -54,7 +54,8 @@ class Leader:
         self._appended_ns: dict[int, int] = {}
         """index → when it was appended, of entries that are not committed yet"""
         self._refused: set[tuple[str, int]] = set()
-        self.append(Noop(), now_ns)
+        is_first = replica.log.last_index == 0
+        self.append(Noop(replica.rosters.founders if is_first else ()), now_ns)
         self.begin_round(now_ns)
 
     # --- the log

@@ -33,6 +33,11 @@ class Rosters:
             self.appended(entry)
 
     @property
+    def founders(self) -> tuple[str, ...]:
+        """The founding list of the settings; empty on a node that joins."""
+        return tuple(member.name for member in self.founding.members)
+
+    @property
     def now(self) -> Roster:
         """What counts."""
         return self.tail if self.tail is not None else self.founding

@@ -78,6 +78,8 @@ class Applicant:
             self.observed.versions.add(frame.version)
         elif frame.kind == Kind.UNKNOWN:
             self._note_stranger(frame)
+        elif frame.kind not in (Kind.CHALLENGE, Kind.ANSWER):
+            self.observed.refused["misdirected"] += 1  # its own, come back by multicast, or another host's
         elif not self._signer.has_signed(frame) or not frame.body.startswith(self._public):
             self.observed.refused["unproven"] += 1
         else:

@@ -84,7 +84,7 @@ class GrantedLink(msgspec.Struct, array_like=True, frozen=True):
     network: str
     """of the daemon's interface, `192.0.2.0/24`; "": not known"""
     peers: tuple[str, ...] = ()
-    """addresses to talk to, where there is no multicast"""
+    """addresses of the nodes, the answering one first: for those whom the group does not reach"""
 
 
 class Grant(msgspec.Struct, tag="grant", array_like=True, frozen=True):

@@ -108,7 +108,17 @@ def test_a_node_whose_store_was_lost_is_a_learner_and_the_document_says_what_tha
     document = built(StateBackend(), core(*peers))
     assert [node.role for node in document.nodes] == ["leader", "follower", "learner", "follower"]
     (finding,) = document.findings
-    assert finding.startswith("a3 is a learner: its store was lost; it does not vote.")
+    assert finding == "a3 is a learner: its store was lost; it votes again once its new one has caught up"
+
+
+def test_a_node_that_joins_says_what_it_waits_for() -> None:
+    alone = (peer("a2", role="joining"), peer("a1", live=False))
+    heard = (peer("a2", role="joining"), peer("a1"))
+    (finding,) = built(StateBackend(), core(*alone, leader=None)).findings
+    assert finding.startswith("a2 is joining: it waits to be heard by a member of the cluster.")
+    document = built(StateBackend(), core(*heard, leader=None))
+    assert document.findings == ("a2 is joining: it hears a1, and waits for their leader to take it in",)
+    assert {node.name: node.role for node in document.nodes}["a2"] == "joining"
 
 
 def test_whom_a_new_cluster_waits_for_is_in_the_document() -> None:

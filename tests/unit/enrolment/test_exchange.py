@@ -246,6 +246,13 @@ def test_the_path_that_a_host_was_heard_by_comes_back_to_it() -> None:
     assert one.observed.paths == {Path.ADDRESS}
 
 
+def test_a_host_s_own_datagrams_that_come_back_by_multicast_are_no_sign_of_a_daemon() -> None:
+    one = applicant()
+    one.receive(one.datagram(Path.GROUP))
+    assert one.observed.paths == set()
+    assert one.observed.refused == {"misdirected": 1}
+
+
 def test_a_flood_gets_few_answers() -> None:
     office = Office()
     stranger, holder = applicant(secret=b"somebody else's!"), applicant()
