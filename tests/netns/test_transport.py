@@ -375,6 +375,52 @@ def test_two_links_deliver_once_and_either_alone_suffices() -> None:
             ip("-n", one.namespace, "addr", "replace", f"10.80.{broken}.{one.number}/24", "dev", f"eth{broken}")
 
 
+def test_a_group_that_the_switch_eats_is_told_and_unicast_takes_its_place_until_it_heals(
+    segment: Segment, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+
+    def troubles() -> list[str]:
+        return [peer.trouble for peer in one.statistics().peers["eth0"] if peer.name == "a2"]
+
+    until(lambda: one.statistics().peers["eth0"][0].unicast_ms is not None)
+    nft = ["ip", "netns", "exec", segment.switch, "nft"]
+    rules = "add table bridge t; add chain bridge t f { type filter hook forward priority 0; };"
+    rules += "add rule bridge t f ether daddr 01:00:5e:40:6e:01 drop"
+    subprocess.run([*nft, rules], check=True)
+    until(lambda: "querier" in troubles()[0], lambda: [o.send("a1", Reject(0)) for o in (other,)])
+    one.heard.clear()
+    until(lambda: one.heard, lambda: other.send(None, Reject(5)))
+    assert one.heard[-1] == ("a2", Reject(5)), "by unicast, since a1 hears no group"
+    subprocess.run([*nft, "delete table bridge t"], check=True)
+    until(lambda: troubles() == [""], lambda: other.send(None, Reject(6)))
+    said = [line for line in caplog.messages if "the group does not bring what a2" in line]
+    assert len(said) == 1
+
+
+def test_of_two_links_the_lost_one_is_shown_and_said_and_nothing_else_happens(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Segment(links=2) as segment:
+        one, other = segment.station("a1"), segment.station("a2")
+        acquainted(one, other)
+        ip("-n", other.namespace, "link", "set", "eth1", "down")
+
+        def trouble() -> dict[str, str]:
+            peers = one.statistics().peers
+            return {link: next(p.trouble for p in peers[link] if p.name == "a2") for link in peers}
+
+        until(
+            lambda: trouble() == {"eth0": "", "eth1": "not heard on this link"},
+            lambda: other.send(None, heartbeat(sequence=3)),
+        )
+        until(
+            lambda: any("link eth1: a2 not heard here now" in line for line in caplog.messages),
+            lambda: other.send(None, heartbeat(sequence=4)),
+        )
+
+
 def test_garbage_and_forgeries_change_nothing_and_are_counted(segment: Segment) -> None:
     one, other = segment.station("a1"), segment.station("a2")
     stranger = segment.host("a3")
