@@ -9,6 +9,8 @@ from tests.simulation.plot import world_of
 
 SEEDS = 500
 
+pytestmark = pytest.mark.timeout(1200)  # about a minute on two cores; not where others use them, too
+
 
 @pytest.fixture(scope="module")
 def totals() -> Totals:
