@@ -57,6 +57,12 @@ class Application(Protocol):
     def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
         """Edit `number`, unlike any other, made from what this node has applied."""
 
+    def leaving(self) -> frozenset[str]:
+        """Nodes that have given everything away and are to be taken off the roster."""
+
+    def tie_breaker(self) -> str:
+        """Who is wished to break ties; "": nobody."""
+
     def register(self) -> int | None:
         """Number of the edit that made the configuration, 0 for none; None where there is no configuration."""
 

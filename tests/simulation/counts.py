@@ -16,6 +16,8 @@ class Counts:
     edits: int = 0
     """acknowledged"""
     rosters: int = 0
+    dismissals: int = 0
+    """nodes that were taken off the roster and told so"""
     snapshots: int = 0
     """taken, on whatever node"""
     restores: int = 0
@@ -50,6 +52,7 @@ _NUMBERS = {
     "admissions": "admissions",
     "edits": "edits",
     "rosters": "roster changes",
+    "dismissals": "dismissals",
     "snapshots": "snapshots",
     "restores": "restores",
     "reads": "reads",

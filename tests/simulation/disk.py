@@ -60,6 +60,10 @@ class Disk:
         self.number = self._bought
 
     @property
+    def is_used(self) -> bool:
+        return self.incarnation > 0
+
+    @property
     def can_be_put_back(self) -> bool:
         """Whether the first one, which is the voter, is the lost one."""
         return self.number != 1

@@ -14,6 +14,7 @@ from daemon.cluster.core.effects import (
     Ready,
     RestartGranted,
     SnapshotRestored,
+    WasDismissed,
     WasLate,
 )
 from daemon.cluster.messages import Message
@@ -70,6 +71,11 @@ class Host:
         self.slack_ms = 0
         """how much longer its daemon asks its lease to be"""
         self.process: Process | None = None
+        self.founds = True
+        """its settings name the founders; else it joins a cluster"""
+        self.witness = False
+        self.is_away = False
+        """no daemon runs here: it has not joined yet, or was dismissed"""
         self.suspended = False
         """a virtual machine that does not run: no process, no kernel; its boot clock goes on"""
         self.kernel_takes_ms = 0
@@ -102,6 +108,8 @@ class Host:
     # --- life and death
 
     def start(self) -> None:
+        if self.is_away:
+            return
         incarnation = self.disk.next_incarnation()
         core = self.world.make_core(self, incarnation)
         core.slack_ms = self.slack_ms
@@ -194,6 +202,9 @@ class Host:
                 world.restored(self, process, ready.restore)
             if ready.committed:
                 world.applied(self, process, ready.committed)
+            if ready.committed or ready.restore is not None:
+                core.retire(process.application.leaving(), self.local_ns)
+                core.wish_tie_breaker(process.application.tie_breaker(), self.local_ns)
             for event in ready.events:
                 world.trace.say(self.name, event)
                 if isinstance(event, WasLate) and event.late_ns > 2 * world.now_ns:
@@ -204,6 +215,10 @@ class Host:
                     world.acknowledged(self, process, event)
                     if ready.restore is not None and event.index <= ready.restore.index:
                         process.application.outcome_is_unknown(event.ticket)
+                elif isinstance(event, WasDismissed):
+                    self.die()
+                    world.dismissed(self)
+                    return
                 elif isinstance(event, SnapshotRestored):
                     world.counts.restores += 1
             if (granted := _restart_in(ready)) is not None:

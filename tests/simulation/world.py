@@ -15,7 +15,7 @@ from daemon.cluster.core import Core
 from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import ProposalCommitted
 from daemon.cluster.core.snapshot import Snapshot, digest_of
-from daemon.cluster.records import LogEntry, Lost, Request
+from daemon.cluster.records import LogEntry, Lost, Member, Request, Roster
 from daemon.cluster.timers import PROFILES, Timers
 from tests.simulation.application import Application
 from tests.simulation.cast import SHIPPED, Cast
@@ -23,7 +23,7 @@ from tests.simulation.clock import MILLION, Clock
 from tests.simulation.counts import Counts
 from tests.simulation.faults.schedule import Faults
 from tests.simulation.host import Host, Process
-from tests.simulation.invariants import Invariants, ViolationError, leases
+from tests.simulation.invariants import Invariants, ViolationError, leases, rosters
 from tests.simulation.invariants.edits import Answer
 from tests.simulation.network import NS_PER_MS, Network
 from tests.simulation.trace import LINES_MAX, Trace
@@ -43,7 +43,9 @@ class World:
         cast: Cast = SHIPPED,
         lines_max: int = LINES_MAX,
         edit_pause_ms: int = 200,
+        spares: int = 0,
     ) -> None:
+        """`nodes` found the cluster; `spares` may join it later, and then nodes come and go (`faults.members`)."""
         self.seed = seed
         self.cast = cast
         self._edit_pause_ms = edit_pause_ms
@@ -55,6 +57,9 @@ class World:
         self.interval = Interval(entries=self.rng.choice(cast.workload.snapshot_entries))
         self.names = [f"a{number + 1}" for number in range(nodes)]
         self.founders = list(self.names)
+        self.names += [f"b{number + 1}" for number in range(spares)]
+        self.leaving: set[str] = set()
+        """whom somebody was told to take off the roster, until they are gone"""
         self.now_ns = 0
         self.trace = Trace(lines_max)
         self.invariants = Invariants()
@@ -68,7 +73,9 @@ class World:
         self.hosts: dict[str, Host] = {name: Host(name, self, self._some_clock(), self.rng) for name in self.names}
         for number, host in enumerate(self.hosts.values(), seed):
             host.slack_ms = SLACK_MS[number % len(SLACK_MS)]
-        self.faults = Faults(self)
+        for name in self.names[nodes:]:
+            self.hosts[name].is_away, self.hosts[name].founds = True, False
+        self.faults = Faults(self, comes_and_goes=spares > 0)
 
     def _some_clock(self) -> Clock:
         return Clock(offset_ns=self.rng.randint(0, 10**13), ppm=self.some_ppm())
@@ -103,7 +110,7 @@ class World:
         saved = host.disk.saved()
         return self.cast.core(
             host.name,
-            self.founders,
+            self.founders if host.founds else (),
             self.timers,
             incarnation,
             boot_id,
@@ -111,10 +118,23 @@ class World:
             host.local_ns,
             self.rng,
             self.interval,
+            host.witness,
         )
 
     def make_application(self, host: Host, incarnation: int) -> Application:
         return self.cast.workload.application(host.name, self.names, incarnation, self.rng)
+
+    @property
+    def roster(self) -> Roster:
+        """The newest that is committed, or the founding list."""
+        committed = self.invariants.consensus.roster
+        return committed or Roster(tuple(Member(name, "", rank < 7) for rank, name in enumerate(self.founders)))
+
+    def dismissed(self, host: Host) -> None:
+        """Its daemon has ended for good."""
+        host.is_away = True
+        self.leaving.discard(host.name)
+        self.counts.dismissals += 1
 
     def strikes_before_write(self) -> bool:
         return self.struck > 0 and self.rng.random() < self.struck
@@ -237,12 +257,14 @@ class World:
             return "nobody leads" if not leading else f"{leading} lead"
         committed = len(self.invariants.consensus.committed)
         for host in self.hosts.values():
+            if host.is_away:
+                continue
             process = host.process
             if process is None or process.paused:
                 return f"{host.name} is not back yet"
             if process.applied != committed:
                 return f"{host.name} has applied {process.applied} of {committed} entries"
-            if not host.leased(self.now_ns):
+            if not host.witness and not host.leased(self.now_ns):
                 return f"{host.name} has no lease"
             if host.kernel.overlaid_deadline:
                 return f"{host.name} serves without quorum"
@@ -250,8 +272,10 @@ class World:
                 return f"{host.name} waits for {len(process.edits)} edits"
         if len({repr(host.process.application.digest()) for host in self.hosts.values() if host.process}) != 1:
             return "the same entries have made different states"
-        some = next(iter(self.hosts.values())).process
-        assert some is not None
+        some = next(host.process for host in self.hosts.values() if host.process is not None)
+        explicit = self.invariants.consensus.roster is not None
+        if (left := rosters.unfinished(self.roster, explicit, self.hosts, some.application)) is not None:
+            return left
         for slot in some.application.slots():
             owners = [host.name for host in self.hosts.values() if len(host.accepts(slot, self.now_ns)) == 2]
             if len(owners) != 1:

@@ -82,8 +82,11 @@ class Rosters:
         return [one.name for one in members if not one.witness] + [one.name for one in members if one.witness]
 
     def is_dismissed(self, name: str, store_id: str) -> bool:
-        """Whether this very store was removed: it does not join again by itself."""
-        return (name, store_id) in self.now.removed
+        """Whether this very store was removed for good.
+
+        Before that is committed the store may be needed still: perhaps nobody else who is left has the roster.
+        """
+        return self.committed is not None and (name, store_id) in self.committed.removed
 
     # --- what becomes of the log
 

@@ -32,7 +32,10 @@ Why a wiped store (W', that was W) never speaks for what W has forgotten, as lon
 3. A candidate or leader that knows nothing of a record asks W': it is W' that refuses, by its own hard state.
 4. Answers of W that arrive after its end were true when they were given, and W' never contradicts them; at worst an
    entry counts as on a disk that is gone: it is harder to elect somebody then, never wrong.
-5. Two wiped nodes: neither votes, whatever they say to each other.  If no majority of voters is left, there is no
+5. All founders wiped, where others have joined since: their founding would make a second cluster.  They refuse as soon
+   as they hear one who is not blank; but who hears nobody cannot know.  So many disks must not be lost at once without
+   an administrator: he lets those hosts join (`vipcast cluster join`) instead of founding.
+6. Two wiped nodes: neither votes, whatever they say to each other.  If no majority of voters is left, there is no
    leader: that is what was lost, and no silence may hide it.
 
 The first Roster is written when all voters of the founding list are recorded (`steward`), so that it names the store of
@@ -113,6 +116,8 @@ class Suffrage:
         """Become a founder, where all voters of the founding list are blank."""
         if not self.is_blank or self._disk.hard_state.votes is not False or not self._is_on_list(self.name):
             return
+        if any(peer.ever_heard and not peer.blank for peer in self._membership.peers.values()):
+            return  # there is a cluster, which may have outgrown its founders long ago
         if all(peer.fresh and peer.blank for peer in self._other_founders()):
             self._disk.give_vote()
 

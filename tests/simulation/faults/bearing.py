@@ -21,9 +21,10 @@ def bears(world: World, host: Host, store_id: str) -> bool:
     """Whether the cluster can go on when `host` has this store instead of the one that it has now."""
     stores = {other.name: other.disk.store_id for other in world.hosts.values()} | {host.name: store_id}
     rosters = list(_may_count(world))
-    if rosters:
-        return all(_is_quorate(roster, stores) for roster in rosters)
-    return _founders_bear(world, stores)
+    if all((store_id if name == host.name else stores[name]) != "store-1" for name in world.founders):
+        return False  # blank founders who hear nobody would found a second cluster
+    founders_bear = world.invariants.consensus.roster is not None or _founders_bear(world, stores)
+    return founders_bear and all(_is_quorate(roster, stores) for roster in rosters)
 
 
 def _may_count(world: World) -> Iterator[Roster]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import clocks, disks, leadership, links, processes, restarts
+from tests.simulation.faults import clocks, disks, leadership, links, members, processes, restarts
 from tests.simulation.faults.fault import Fault
 from tests.simulation.network import NS_PER_MS
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 THEMES = (processes, restarts, links, leadership, disks, clocks)
 
 FAULTS: tuple[Fault, ...] = tuple(fault for theme in THEMES for fault in theme.FAULTS)
-_WEIGHTED = tuple(fault for fault in FAULTS for _ in range(fault.weight))
 
 
 class Faults:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, comes_and_goes: bool) -> None:
+        """`comes_and_goes`: members do, too."""
         self.world = world
+        faults = (*FAULTS, *members.FAULTS) if comes_and_goes else FAULTS
+        self._weighted = tuple(fault for fault in faults for _ in range(fault.weight))
         self.rng: random.Random = world.rng
         self._calm = 1
         self._over = False
@@ -38,7 +40,7 @@ class Faults:
     def _strike(self) -> None:
         if self._over:
             return
-        fault = self.rng.choice(_WEIGHTED)
+        fault = self.rng.choice(self._weighted)
         host = self._victim(fault)
         counts = self.world.counts.faults
         counts[fault.kind] = counts.get(fault.kind, 0) + 1

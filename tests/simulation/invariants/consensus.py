@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from daemon.cluster.core.snapshot import Snapshot
-from daemon.cluster.records import Admit, LogEntry, Lost
+from daemon.cluster.records import Admit, LogEntry, Lost, Roster
 from tests.simulation.invariants.violation import ViolationError
 
 
@@ -18,6 +18,8 @@ class Consensus:
         self.committed: list[LogEntry] = []
         self.recorded: set[str] = set()
         """names whose voter is in the committed log"""
+        self.roster: Roster | None = None
+        """the newest that is committed"""
         self.lost: set[str] = set()
         """names whose newest Admit or Lost in the committed log is a Lost"""
         self.elected_by: dict[tuple[int, str], str] = {}
@@ -53,6 +55,8 @@ class Consensus:
                 if isinstance(entry.command, Admit):
                     self.recorded.add(entry.command.node)
                     self.lost.discard(entry.command.node)
+                elif isinstance(entry.command, Roster):
+                    self.roster = entry.command
                 elif isinstance(entry.command, Lost):
                     self.lost.add(entry.command.node)
             elif position > len(self.committed) or self.committed[position] != entry:

@@ -13,6 +13,7 @@ from tests.simulation.omissions import (
     losses,
     overlays,
     restarts,
+    rosters,
     slack,
     slots,
     snapshots,
@@ -20,6 +21,6 @@ from tests.simulation.omissions import (
 )
 from tests.simulation.omissions.omission import Omission
 
-THEMES = (elections, consensus, grants, losses, restarts, slack, stores, snapshots, slots, overlays)
+THEMES = (elections, consensus, grants, losses, restarts, slack, stores, snapshots, slots, overlays, rosters)
 
 OMISSIONS: dict[str, Omission] = {omission.name: omission for theme in THEMES for omission in theme.OMISSIONS}

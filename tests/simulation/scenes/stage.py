@@ -17,10 +17,10 @@ from tests.simulation.world import World
 
 
 class Stage:
-    """`nodes` hosts with the profile `fast`, none of them started yet."""
+    """`nodes` hosts with the profile `fast`, none of them started yet, and `spares` that may join them."""
 
-    def __init__(self, cast: Cast, nodes: int) -> None:
-        self.world = World(1, nodes=nodes, profile="fast", cast=cast)
+    def __init__(self, cast: Cast, nodes: int, spares: int = 0) -> None:
+        self.world = World(1, nodes=nodes, profile="fast", cast=cast, spares=spares)
         self.network = self.world.network
 
     def host(self, name: str) -> Host:
@@ -78,6 +78,16 @@ class Stage:
         self.host(name).die()
         self.host(name).disk.lose()
 
+    def is_on_roster(self, name: str, by: str) -> bool:
+        """According to the newest roster in the log of `by`."""
+        return any(member.name == name for member in self.core(by).roster.members)
+
+    def let_settle(self) -> None:
+        """Until a1 leads, and whoever runs has applied all that is committed."""
+        committed = self.world.invariants.consensus.committed
+        running = [host.process for host in self.world.hosts.values() if host.process is not None]
+        self.until(lambda: self.leads("a1") and all(process.applied == len(committed) for process in running))
+
     def cut_power(self, name: str) -> None:
         """It is down, and nothing that was not synced is on its disk."""
         self.host(name).disk.cut_power()
@@ -112,8 +122,8 @@ class Stage:
 class Scene(Stage):
     """A calm cluster, all admitted, led by the first."""
 
-    def __init__(self, cast: Cast, nodes: int, ppm: dict[str, int] | None = None) -> None:
-        super().__init__(cast, nodes)
+    def __init__(self, cast: Cast, nodes: int, ppm: dict[str, int] | None = None, spares: int = 0) -> None:
+        super().__init__(cast, nodes, spares)
         for name, host in self.world.hosts.items():
             host.clock.ppm = (ppm or {}).get(name, 0)
             self.world.at(host.rng.randint(0, NS_PER_MS), host.start)

@@ -81,6 +81,12 @@ class Daemon:
         edit = Edit(epoch, configuration.model_dump_json().encode(), "administrator", f"edit {number}")
         return Draft(msgspec.msgpack.encode(edit), base)
 
+    def leaving(self) -> frozenset[str]:
+        return self.state.retired
+
+    def tie_breaker(self) -> str:
+        return ""
+
     def register(self) -> int | None:
         resources = self.state.configuration.resources
         return int(resources[0].description or 0) if resources else 0

@@ -10,12 +10,12 @@ import random
 import msgspec
 
 from daemon.cluster.core import Core
-from daemon.cluster.records import Admit, LogEntry, Lost
+from daemon.cluster.records import Admit, Command, LogEntry, Lost, Request, Roster
 from datapath.engine import SlotState
 from tests.simulation.application import Application, Draft, KernelWork, Work
 from tests.simulation.kernel import Slot
 
-Frozen = tuple[int, dict[str, tuple[int, int]], list[tuple[Slot, str]], bytes]
+Frozen = tuple[int, dict[str, tuple[int, int]], list[tuple[Slot, str]], list[str], str, bytes]
 
 
 class Shares:
@@ -29,6 +29,8 @@ class Shares:
         self.admitted: dict[str, tuple[int, int]] = {}
         """node → (incarnation, epoch)"""
         self.holders: dict[Slot, str] = {}
+        self._leaving: frozenset[str] = frozenset()
+        self._tie_breaker = ""
         self._applied = 0
         self._padding_bytes = padding_bytes
         self._enforced: int | None = None
@@ -43,9 +45,20 @@ class Shares:
             self.admitted.pop(command.node, None)
             self.holders = {slot: holder for slot, holder in self.holders.items() if holder != command.node}
         else:
+            self._note_wishes(command)
             return
         self._give_out()
         self._changed = True
+
+    def _note_wishes(self, command: Command) -> None:
+        if isinstance(command, Roster):
+            self._leaving &= {member.name for member in command.members}
+        elif isinstance(command, Request):
+            match command.body.decode().split(" "):
+                case ["retire", name, _]:
+                    self._leaving |= {name}
+                case ["ties", name, _]:
+                    self._tie_breaker = name
 
     def _give_out(self) -> None:
         for slot in self.SLOTS:
@@ -55,15 +68,32 @@ class Shares:
 
     def freeze(self) -> bytes:
         padding = random.Random(self._applied).randbytes(self._padding_bytes)
-        return msgspec.msgpack.encode((self._applied, self.admitted, sorted(self.holders.items()), padding))
+        return msgspec.msgpack.encode(
+            (
+                self._applied,
+                self.admitted,
+                sorted(self.holders.items()),
+                sorted(self._leaving),
+                self._tie_breaker,
+                padding,
+            )
+        )
 
     def thaw(self, body: bytes) -> None:
-        self._applied, self.admitted, holders, _ = msgspec.msgpack.decode(body, type=Frozen)
+        frozen = msgspec.msgpack.decode(body, type=Frozen)
+        self._applied, self.admitted, holders, leaving, self._tie_breaker, _ = frozen
+        self._leaving = frozenset(leaving)
         self.holders = dict(holders)
         self._changed = True
 
     def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
         return Draft(f"edit {number}".encode(), None)
+
+    def leaving(self) -> frozenset[str]:
+        return self._leaving
+
+    def tie_breaker(self) -> str:
+        return self._tie_breaker
 
     def register(self) -> int | None:
         return None
