@@ -12,6 +12,8 @@ DAEMON_EVERY = 5
 """one seed of so many has State, scheduler and Executor above its cores, the others the quick stand-in"""
 NODES = (2, 3, 3, 4, 4, 4, 5, 5, 6, 7, 9)
 DAEMON_NODES = (2, 3, 4, 4)
+SPARES = (2, 3, 4, 6)
+"""nodes that may join, in every fifth world"""
 
 
 def world_of(seed: int, lines_max: int = 400) -> World:
@@ -19,4 +21,5 @@ def world_of(seed: int, lines_max: int = 400) -> World:
     rng = random.Random(f"plot {seed}")
     if seed % DAEMON_EVERY == DAEMON_EVERY - 1:
         return World(seed, rng.choice(DAEMON_NODES), cast=Cast(workload=DaemonWorkload()), lines_max=lines_max)
-    return World(seed, rng.choice(NODES), cast=SHIPPED, lines_max=lines_max)
+    spares = rng.choice(SPARES) if seed % DAEMON_EVERY == 0 else 0
+    return World(seed, rng.choice(NODES), cast=SHIPPED, lines_max=lines_max, spares=spares)

@@ -1,0 +1,51 @@
+"""Scenes of nodes that come and go, beside those that find a planted omission."""
+
+from __future__ import annotations
+
+from tests.simulation.cast import SHIPPED
+from tests.simulation.scenes.rosters import the_only_one_that_knows_of_its_removal
+from tests.simulation.scenes.stage import Scene
+
+
+def test_the_cluster_goes_on_where_only_the_removed_one_has_heard_of_its_removal() -> None:
+    the_only_one_that_knows_of_its_removal(SHIPPED)
+
+
+def test_a_leader_that_is_to_go_hands_over_first_and_is_then_dismissed() -> None:
+    scene = Scene(SHIPPED, nodes=3)
+    scene.host("a1").edit(b"retire a1 1")
+    scene.until(lambda: scene.host("a1").is_away and scene.world.ailing() is None)
+    assert {member.name for member in scene.world.roster.members} == {"a2", "a3"}
+
+
+def test_a_dead_voter_is_taken_off_and_told_when_it_comes_back() -> None:
+    scene = Scene(SHIPPED, nodes=3)
+    scene.host("a3").die()
+    scene.host("a1").edit(b"retire a3 1")
+    scene.until(lambda: not any(member.name == "a3" for member in scene.world.roster.members))
+    scene.host("a3").start()
+    scene.until(lambda: scene.host("a3").is_away)
+
+
+def test_a_lost_disk_costs_its_node_the_vote_only_until_it_has_caught_up() -> None:
+    scene = Scene(SHIPPED, nodes=3)
+    scene.lose_disk("a2")
+    scene.host("a2").start()
+    scene.until(lambda: scene.world.ailing() is None and scene.world.invariants.consensus.roster is not None)
+    voters = {member.name: member.store_id for member in scene.world.roster.members if member.votes}
+    assert voters == {"a1": "store-1", "a2": "store-2", "a3": "store-1"}
+
+
+def test_a_witness_votes_holds_nothing_and_hands_leadership_on() -> None:
+    scene = Scene(SHIPPED, nodes=2, spares=1)
+    witness = scene.host("b1")
+    witness.is_away, witness.witness = False, True
+    witness.start()
+    scene.until(lambda: scene.world.ailing() is None and len(scene.world.roster.members) == 3)
+    assert scene.world.roster.members[-1].votes
+    assert not witness.leased(scene.world.now_ns)
+    leader = next(name for name in ("a1", "a2") if scene.leads(name))
+    scene.until(lambda: scene.has_all_entries("b1"))
+    scene.hand_over(scene.host(leader), "b1")
+    scene.until(lambda: scene.leads("b1"))
+    scene.until(lambda: scene.leads("a1") or scene.leads("a2"))
