@@ -27,6 +27,19 @@ def test_a_dead_voter_is_taken_off_and_told_when_it_comes_back() -> None:
     scene.until(lambda: scene.host("a3").is_away)
 
 
+def test_a_founder_that_comes_with_the_disk_before_the_one_that_was_removed_is_told_too() -> None:
+    scene = Scene(SHIPPED, nodes=3)
+    scene.lose_disk("a3")
+    scene.host("a3").start()
+    scene.until(lambda: scene.world.ailing() is None)
+    scene.host("a3").die()
+    scene.host("a3").disk.put_back()
+    scene.host("a1").edit(b"retire a3 1")
+    scene.until(lambda: scene.world.roster.removed == (("a3", "store-2"),))
+    scene.host("a3").start()
+    scene.until(lambda: scene.host("a3").is_away)
+
+
 def test_a_lost_disk_costs_its_node_the_vote_only_until_it_has_caught_up() -> None:
     scene = Scene(SHIPPED, nodes=3)
     scene.lose_disk("a2")

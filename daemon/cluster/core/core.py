@@ -184,7 +184,7 @@ class Core:
         """
         rosters = self.replica.rosters
         if isinstance(message, Heartbeat) and (
-            message.joins or rosters.is_joining or rosters.is_dismissed(sender, message.store_id)
+            message.joins or rosters.is_joining or rosters.is_dismissed(sender, message.store_id, joins=False)
         ):
             self.replica.membership.meet(sender)
         return self.replica.membership.peers.get(sender)

@@ -81,12 +81,14 @@ class Rosters:
         members = self.now.members
         return [one.name for one in members if not one.witness] + [one.name for one in members if one.witness]
 
-    def is_dismissed(self, name: str, store_id: str) -> bool:
-        """Whether this very store was removed for good.
+    def is_dismissed(self, name: str, store_id: str, *, joins: bool) -> bool:
+        """Whether this very store was removed for good, or any of its name where it does not ask to join.
 
-        Before that is committed the store may be needed still: perhaps nobody else who is left has the roster.
+        (A founder's first disk is put back after its second one was removed: its settings name founders still.)
+        Before a removal is committed the store may be needed: perhaps nobody else who is left has the roster.
         """
-        return self.committed is not None and (name, store_id) in self.committed.removed
+        removed = () if self.committed is None else self.committed.removed
+        return any(name == gone and (store_id == store or not joins) for gone, store in removed)
 
     # --- what becomes of the log
 

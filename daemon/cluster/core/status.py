@@ -50,7 +50,7 @@ def _by_rank(replica: Replica, now_ns: int) -> list[str]:
 
 
 def _asks(replica: Replica, peer: Peer, now_ns: int) -> bool:
-    dismissed = replica.rosters.is_dismissed(peer.name, peer.store_id)
+    dismissed = replica.rosters.is_dismissed(peer.name, peer.store_id, joins=peer.joins)
     return peer.joins and not dismissed and replica.membership.live(peer, now_ns)
 
 

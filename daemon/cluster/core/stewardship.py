@@ -108,7 +108,8 @@ class Stewardship:
 
     def dismiss(self, peer: Peer, now_ns: int) -> None:
         """Tell a store that was removed, now and then: it may have been down when that happened."""
-        if peer.on_roster or not self.replica.rosters.is_dismissed(peer.name, peer.store_id):
+        rosters = self.replica.rosters
+        if peer.on_roster or not rosters.is_dismissed(peer.name, peer.store_id, joins=peer.joins):
             return
         last_ns = self._dismissed_ns.get(peer.name)
         if last_ns is None or now_ns - last_ns >= DISMISSAL_PAUSE_NS:
