@@ -139,8 +139,11 @@ class Lab:
     def boot(self, name: str) -> None:
         """Switch a host on: namespaces, cable, addresses, routes.  Its daemon is started by `start_daemon`."""
         host = self.hosts[name]
+        is_new = not (host.directory / "upper").exists()
         if not host.up:
             host.boot(remove=None)
+        if is_new:  # the machine itself may have, or have had, a vipcastd
+            host.run("rm", "-rf", "/etc/vipcast", "/var/lib/vipcast").check()
         self.switch.connect(host, INTERFACE, self.mac(name))
         commands = [
             "link set lo up",
