@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def _found(call: Call, name: str, node: str) -> int:
     refuse_name(name, "a cluster")
     own = own_places(call, witness=False)
     files = Files.at(own, call.value("--settings"))
+    if call.has("--force"):
+        _forget_unused(own.state)
     refuse_existing(call, files, own)
     choice = link_choice(call, None)
     link = LinkTable(
@@ -55,11 +58,11 @@ def _found(call: Call, name: str, node: str) -> int:
         cluster=name,
         node=node,
         links=(link,),
-        founders=(node,),
         profile=profile(call),
         authkey=files.authkey if call.has("--settings") else None,
     )
     write(files, membership, keys.generate())
+    _found_store(own.state, node)
     if call.out.json_wanted:
         call.out.document(document(files, membership))
     else:
@@ -70,6 +73,34 @@ def _found(call: Call, name: str, node: str) -> int:
     call.out.note("Then print a token for the next host:  vipcast cluster token")
     call.out.note("and type there:                        vipcast cluster join TOKEN")
     return start
+
+
+def _found_store(state: Path, node: str) -> None:
+    """The right to begin a cluster alone is the store's, not the settings': who has lost his disk has lost it."""
+    from daemon.cluster.store.errors import StoreError  # noqa: PLC0415 - start-up time
+    from daemon.cluster.store.founding import found  # noqa: PLC0415 - start-up time
+
+    try:
+        found(state, node)
+    except StoreError as error:
+        raise CommandError(
+            f"the settings are written, but the cluster has no memory yet: {error}; then type this command again with"
+            " --force",
+            code="store",
+        ) from error
+
+
+def _forget_unused(state: Path) -> None:
+    """Of a cluster that never ran there is nothing to be kept."""
+    from daemon.cluster.store.errors import StoreError  # noqa: PLC0415 - start-up time
+    from daemon.cluster.store.founding import is_unused  # noqa: PLC0415 - start-up time
+    from daemon.cluster.store.reset import move_aside  # noqa: PLC0415 - start-up time
+
+    try:
+        if is_unused(state):
+            move_aside(state, time.strftime("%Y%m%d-%H%M%S"))
+    except StoreError as error:
+        raise CommandError(str(error), code="store") from error
 
 
 def told_files(call: Call, files: Files, key: str) -> None:

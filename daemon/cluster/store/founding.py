@@ -45,6 +45,25 @@ def found(folder: Path, node: str) -> None:
         os.close(lock)
 
 
+def is_unused(folder: Path) -> bool:
+    """Whether there is a store that was founded here, and no daemon has ever led the cluster with it."""
+    path = folder / FILE
+    if not path.exists():
+        return False
+    lock = lock_folder(folder)
+    try:
+        connection = connect(path)
+        try:
+            saved = read(connection, path)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise translated(path, error) from None
+    finally:
+        os.close(lock)
+    return saved.hard_state.term == TERM and [type(entry.command) for entry in saved.entries] == [Roster]
+
+
 def _write_roster(connection: sqlite3.Connection, path: Path, node: str) -> None:
     saved = read(connection, path)
     if saved.hard_state.term or saved.entries or saved.snapshots:

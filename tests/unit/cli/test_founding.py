@@ -11,6 +11,8 @@ import pytest
 
 from daemon import interfaces, keys, places
 from daemon.cluster.enrolment.token import Token, parse
+from daemon.cluster.records import Member, Roster
+from daemon.cluster.store import Store
 from daemon.control.access import Access
 from daemon.hostfiles import group_of
 from daemon.settings import Paths, load
@@ -37,7 +39,7 @@ def run(line: str, file: Path) -> Ran:
     return vipcast(*line.split(), "--settings", str(file))
 
 
-def test_init_makes_a_cluster_with_this_host_as_its_only_founder(file: Path) -> None:
+def test_init_makes_a_cluster_whose_only_node_is_named_by_its_store_and_not_by_its_settings(file: Path) -> None:
     ran = run("cluster init web", file)
     assert ran.code == 0, ran
     assert ran.lines[0] == "Cluster 'web' is made; n1 is its first node."
@@ -45,7 +47,11 @@ def test_init_makes_a_cluster_with_this_host_as_its_only_founder(file: Path) -> 
     assert "systemctl enable --now vipcast-runner vipcastd" in ran.stderr
     assert "vipcast cluster token" in ran.stderr
     loaded = load(file)
-    assert loaded.founders == ("n1",)
+    assert loaded.founders == ()
+    store = Store.open(places.SYSTEM.state)
+    store.close()
+    (entry,) = store.saved.entries
+    assert entry.command == Roster((Member("n1", store.saved.store_id, True),), why="n1 founds the cluster")
     assert (loaded.links[0].interface, loaded.links[0].group, loaded.links[0].port) == (
         "eth0",
         group_of("web"),

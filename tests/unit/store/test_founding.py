@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from daemon.cluster.core import Core
 from daemon.cluster.records import Member, Roster
 from daemon.cluster.store import Store, StoreError
-from daemon.cluster.store.founding import found
+from daemon.cluster.store.founding import found, is_unused
 from daemon.cluster.timers import PROFILES
 
 MS = 1_000_000
@@ -58,3 +59,25 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="file/state"):
         found(tmp_path / "file" / "state", "a1")
+
+
+def test_a_store_is_unused_until_its_node_has_led(tmp_path: Path) -> None:
+    assert not is_unused(tmp_path)
+    found(tmp_path, "a1")
+    assert is_unused(tmp_path)
+    store = Store.open(tmp_path)
+    core = core_of(store)
+    core.tick(1000 * MS)
+    persist = core.ready().persist
+    assert persist is not None
+    loop = asyncio.new_event_loop()
+
+    async def written() -> None:
+        done = loop.create_future()
+        store.submit(persist, lambda receipt, error: done.set_result(error))
+        assert await done is None
+
+    loop.run_until_complete(written())
+    loop.close()
+    store.close()
+    assert not is_unused(tmp_path)
