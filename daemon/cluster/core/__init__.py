@@ -1,6 +1,7 @@
 """The cluster core: heartbeats, elections, the replicated log and leases, pure and without I/O.
 
-`core.Core` is what the shell and the simulation drive.  One noun a file: `membership` (who is heard), `quorum`
+`core.Core` is what the shell and the simulation drive; it stands on `leasing` (heartbeats and grants) and that on
+`consensus` (terms, roles and the log).  One noun a file: `membership` (who is heard), `quorum`
 (set arithmetic), `log`, `disk` (what is on disk and what waits for it), `admissions` (who takes part), `leases`
 (promise, leadership lease, own lease), `elections`, `follower`, `leader` with `replication` and `grants`,
 `freshness` (how old what a node knows can be), `proposals`, `suffrage` (who votes), `rosters`, `steward` and

@@ -12,36 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
-from daemon.cluster.core.commits import Commits
 from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import (
-    BecameLeader,
     CoreStatus,
     DiskRefused,
-    FollowsLeader,
-    LostLeadership,
-    PeerHeard,
     PeerSilent,
     Ready,
     Refused,
-    RestartGranted,
-    Role,
     Saved,
-    SnapshotRestored,
     WasDismissed,
     WasLate,
 )
-from daemon.cluster.core.elections import FAR_NS, Elections
-from daemon.cluster.core.follower import Follower
-from daemon.cluster.core.leader import Leader
+from daemon.cluster.core.elections import FAR_NS
+from daemon.cluster.core.leasing import Leasing
 from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.presence import Presence, presence_of
-from daemon.cluster.core.proposals import Proposals
 from daemon.cluster.core.replica import Randomness, Replica
-from daemon.cluster.core.restarts import inherited_deadline_ns
-from daemon.cluster.core.snapshot import Snapshot
 from daemon.cluster.core.status import status_of
 from daemon.cluster.messages import (
     Append,
@@ -62,20 +49,10 @@ from daemon.cluster.messages import (
     VoteAnswer,
 )
 from daemon.cluster.records import LogEntry, Roster
-from daemon.cluster.timers import NS_PER_MS, Timers
+from daemon.cluster.timers import Timers
 
 
-@dataclass(slots=True)
-class _Restart:
-    """This process wants to end, and its kernel to go on serving."""
-
-    asked_ns: int
-    """stamp from before asking"""
-    duration_ms: int
-    is_granted: bool = False
-
-
-class Core:
+class Core(Leasing):
     def __init__(
         self,
         name: str,
@@ -101,21 +78,12 @@ class Core:
             raise ValueError(f"{name!r} must occur in the list of nodes, and nobody twice: {', '.join(founders)}")
         if findings := timers.findings():
             raise ValueError("; ".join(findings))
-        self.replica = Replica(
+        replica = Replica(
             name, founders, timers, incarnation, kernel_boot_id, saved, now_ns, random, snapshot_interval, witness
         )
-        self.elections = self._new_elections()
-        self.follower = self._new_follower()
-        self.leader: Leader | None = None
-        self.proposals = Proposals(repeat_ns=2 * timers.heartbeat_ns)
-        self.commits = self._new_commits()
-        self._next_heartbeat_ns = now_ns
-        self._heartbeat_soon = False
-        self._now_ns = now_ns
+        super().__init__(replica, now_ns)
         self._expected_ns = FAR_NS
         """when the shell was last told to call `tick`"""
-        self._namesakes: set[int] = set()
-        self._restart: _Restart | None = None
         self._handlers: dict[type[Message], Callable[..., None]] = {
             Append: self._on_append,
             AppendAnswer: self._on_append_answer,
@@ -301,22 +269,6 @@ class Core:
         if late_ns > self.replica.timers.heartbeat_ns:
             self.lateness(late_ns, now_ns)
 
-    def transfer(self, to: str, now_ns: int) -> bool:
-        """Hand leadership to `to`, for a planned stop; False where this node does not lead or `to` lacks entries.
-
-        Rule 10: this node's leadership is over before the transfer is sent, so it grants nothing any more in its
-        term; its own lease runs out by itself.
-        """
-        self._now_ns = now_ns
-        leader = self.leader
-        if leader is None or to not in leader.replication.progress or not self.replica.suffrage.counts(to):
-            return False
-        if leader.replication.progress[to].match < self.replica.log.last_index:
-            return False
-        self._abdicate(f"it hands over to {to}", now_ns)
-        self.replica.send(to, Transfer(leader.term))
-        return True
-
     def restart(self, duration_ms: int, now_ns: int) -> None:
         """Ask for a restart lease: this process is about to end, and the next one to take over (`restarts`).
 
@@ -324,18 +276,8 @@ class Core:
         the kernel, no other any more, and ends the process; a new lease would move the deadline back.
         """
         self._now_ns = now_ns
-        if self._restart is None:
-            self._restart = _Restart(now_ns, duration_ms)
-            self._ask_restart(now_ns)
-            self._settle(now_ns)
-
-    def inherited_deadline_ns(self, kernel_until_ns: int, now_ns: int) -> int:
-        """What this process writes into its kernel in place of the deadline that it finds there.
-
-        To be written with the first slots that it holds, before `enforced`: from then on others count no restart
-        lease any more (`restarts`).  `kernel_until_ns`: what the former process left; 0: not known, so it closes.
-        """
-        return inherited_deadline_ns(kernel_until_ns, now_ns, self.replica.timers.lease_ns)
+        self._want_restart(duration_ms, now_ns)
+        self._settle(now_ns)
 
     # --- what is to be done
 
@@ -364,223 +306,7 @@ class Core:
         ready.lease_until_ns = replica.own_lease.news()
         return ready
 
-    # --- heartbeats
-
-    def _on_heartbeat(self, sender: str, heartbeat: Heartbeat, now_ns: int) -> None:
-        membership = self.replica.membership
-        known = membership.peers[sender]
-        before, was_silent, store_before = known.incarnation, known.silent, known.store_id
-        peer = membership.heard(sender, heartbeat, now_ns)
-        if peer is None:
-            return
-        if was_silent or peer.incarnation != before:
-            peer.silent = False
-            self.replica.report(PeerHeard(sender, peer.incarnation))
-        if peer.incarnation != before:
-            self._heartbeat_soon = True  # it needs our echo before it trusts us
-            self._tell_news(now_ns)
-        if self.leader is not None and peer.store_id != store_before:
-            self.leader.replication.store_replaced(sender)
-        self.replica.suffrage.found()
-        if self.leader is not None and peer.fresh:
-            self.leader.heard(peer, now_ns)
-            self.leader.stewardship.dismiss(peer, now_ns)
-            self.leader.grant(peer, now_ns)
-            standing = self.replica.admissions.tail.get(sender)
-            if standing is None or not standing.admitted or standing.incarnation != peer.incarnation:
-                self.leader.declare(now_ns)
-
-    def _send_heartbeat(self, now_ns: int) -> None:
-        replica = self.replica
-        suffrage = replica.suffrage
-        heartbeat = replica.membership.next_heartbeat(
-            replica.term, self._epoch_to_tell(), now_ns, suffrage.store_id, suffrage.is_blank, replica.disk.may_vote
-        )
-        replica.send(None, heartbeat)
-        self._ask_restart(now_ns)
-        self._heartbeat_soon = False
-        self._next_heartbeat_ns = now_ns + replica.timers.heartbeat_ns
-
-    def _ask_restart(self, now_ns: int) -> None:
-        replica, restart = self.replica, self._restart
-        if restart is None or restart.is_granted:
-            return
-        if self.leader is not None:
-            epoch = replica.enforced_epoch
-            self.leader.ask_restart(replica.name, replica.incarnation, epoch, restart.duration_ms, now_ns)
-        elif replica.leader is not None:
-            replica.send(replica.leader, AskRestart(replica.incarnation, restart.duration_ms))
-
-    def _on_ask_restart(self, sender: str, ask: AskRestart, now_ns: int) -> None:
-        epoch = self.replica.membership.peers[sender].epoch
-        if self.leader is not None:
-            self.leader.ask_restart(sender, ask.incarnation, epoch, ask.duration_ms, now_ns)
-
-    def _restart_is_granted(self) -> None:
-        restart, own = self._restart, self.replica.incarnation
-        standing = self.replica.admissions.committed.get(self.replica.name)
-        if restart is None or restart.is_granted or standing is None or standing.incarnation != own:
-            return
-        if standing.restarts:
-            restart.is_granted = True
-            self.replica.report(RestartGranted(self._restart_end_ns(restart)))
-
-    def _restart_end_ns(self, restart: _Restart) -> int:
-        """From the stamp before asking: every leader counts from later."""
-        return restart.asked_ns + restart.duration_ms * NS_PER_MS
-
-    def _epoch_to_tell(self) -> int:
-        """Rule 19: what the kernel holds, not what the log says."""
-        return self.replica.enforced_epoch
-
-    def _on_namesake(self, message: Message) -> None:
-        """Our own multicast comes back, or another host bears our name."""
-        if not isinstance(message, Heartbeat) or message.incarnation == self.replica.incarnation:
-            return
-        if message.incarnation not in self._namesakes:
-            self._namesakes = {message.incarnation}
-            reason = (
-                f"another process bears this node's name (incarnation {message.incarnation}); rename one of them"
-            )
-            self.replica.report(Refused("heartbeat", self.replica.name, reason))
-
-    def _on_grant(self, _sender: str, grant: Grant, _now_ns: int) -> None:
-        replica = self.replica
-        if grant.incarnation != replica.incarnation or grant.epoch != replica.enforced_epoch:
-            return
-        stamp_ns = replica.membership.stamp_of(grant.sequence)
-        if stamp_ns is not None:
-            replica.own_lease.extend(self._lease_end_ns(stamp_ns))
-            replica.freshness.granted(stamp_ns, grant.commit)
-
-    def _lease_end_ns(self, stamp_ns: int) -> int:
-        """Rule 13: from the own stamp before sending; so late, repeated and queued grants are harmless."""
-        return stamp_ns + self.replica.timers.lease_ns + self._slack_ns()
-
-    def _slack_ns(self) -> int:
-        """How much longer the lease of this admission is: what the log says, for that is what leaders count by."""
-        standing = self.replica.admissions.committed.get(self.replica.name)
-        if standing is None or standing.epoch != self.replica.enforced_epoch:
-            return 0
-        return standing.slack_ms * NS_PER_MS
-
-    # --- terms and roles
-
-    def _adopt(self, term: int, why: str, now_ns: int) -> None:
-        """A higher term exists: whatever this node was, it is a follower of it."""
-        self._step_down(why, now_ns)
-        self.replica.disk.set_hard_state(term, None)
-        self.replica.leader = None
-
-    def _step_down(self, why: str, now_ns: int) -> None:
-        """The promise stays (rule 3), and so does what remains of the own lease."""
-        self.elections.step_down()
-        if self.leader is not None:
-            self.replica.report(LostLeadership(self.leader.term, why))
-            self.leader = None
-            self.replica.leader = None
-            self.proposals.repeat_now(now_ns)
-
-    def _abdicate(self, why: str, now_ns: int) -> None:
-        if self.leader is not None:
-            self._step_down(why, now_ns)
-            self.elections.rest(self.replica.promise.until_ns + self.replica.timers.lease_ns)
-
-    def _become_leader(self, now_ns: int) -> None:
-        replica = self.replica
-        expired = None if self.elections.by_transfer else self.follower.expired_leader(now_ns)
-        self.elections.role = Role.LEADER
-        replica.leader = replica.name
-        replica.report(BecameLeader(replica.term))
-        self.leader = self._new_leader(expired, now_ns)
-        self.proposals.repeat_now(now_ns)
-
-    def _new_elections(self) -> Elections:
-        return Elections(self.replica)
-
-    def _new_follower(self) -> Follower:
-        return Follower(self.replica)
-
-    def _new_commits(self) -> Commits:
-        return Commits(self.replica, self.proposals, self._restart_is_granted)
-
-    def _new_leader(self, expired: str | None, now_ns: int) -> Leader:
-        return Leader(self.replica, expired, now_ns)
-
-    def _tick_leader(self, leader: Leader, now_ns: int) -> None:
-        if leader.is_deposed(now_ns):
-            self._step_down("no majority answers", now_ns)
-        elif leader.commit_is_overdue(now_ns):
-            self._abdicate("its entries are not committed in time", now_ns)
-        else:
-            if now_ns >= leader.next_round_ns:
-                leader.begin_round(now_ns)
-            leader.sendings.tick(now_ns)
-            leader.declare(now_ns)
-            if (successor := leader.stewardship.successor(now_ns)) is not None:
-                self.transfer(successor, now_ns)
-
-    def _on_reject(self, sender: str, reject: Reject, now_ns: int) -> None:
-        if reject.term > self.replica.term:
-            self._adopt(reject.term, f"{sender} is in term {reject.term}", now_ns)
-
-    def _on_vote(self, sender: str, question: Vote, now_ns: int) -> None:
-        replica = self.replica
-        if question.term < replica.term:
-            replica.send(sender, Reject(replica.term))
-            return
-        if question.term > replica.term:
-            if not self.elections.would_hear(question, now_ns):
-                replica.send(sender, VoteAnswer(question.term, False))
-                return
-            self._adopt(question.term, f"{sender} stands in term {question.term}", now_ns)
-        self.elections.on_vote(sender, question, now_ns)
-
-    def _on_vote_answer(self, sender: str, answer: VoteAnswer, _now_ns: int) -> None:
-        self.elections.on_vote_answer(sender, answer)
-
     # --- the log
-
-    def _on_append(self, sender: str, append: Append, now_ns: int) -> None:
-        if self._follows("Append", sender, append.term, now_ns):
-            commit = self.follower.on_append(sender, append, now_ns)
-            self._commit_to(commit, now_ns)
-
-    def _follows(self, what: str, sender: str, term: int, now_ns: int) -> bool:
-        """Whether this node follows the sender, now that the sender says that it leads that term."""
-        replica = self.replica
-        if term < replica.term:
-            replica.send(sender, Reject(replica.term))
-            return False
-        if term > replica.term:
-            self._adopt(term, f"{sender} leads term {term}", now_ns)
-        if self.leader is not None:
-            replica.report(Refused(what, sender, f"this node leads term {term} itself"))
-            return False
-        self.elections.step_down()
-        if replica.leader != sender:
-            replica.leader = sender
-            replica.report(FollowsLeader(sender, term))
-            self.proposals.repeat_now(now_ns)
-        return True
-
-    def _on_append_answer(self, sender: str, answer: AppendAnswer, now_ns: int) -> None:
-        if answer.term > self.replica.term:
-            self._adopt(answer.term, f"{sender} is in term {answer.term}", now_ns)
-        elif self.leader is not None and answer.term == self.replica.term:
-            led = self.leader.rounds.lead(now_ns)
-            self.leader.answered(sender, answer, now_ns)
-            if not led:
-                self.leader.grant_all(now_ns)
-
-    def _commit_to(self, index: int, now_ns: int) -> None:
-        if not self.commits.advance(index):
-            return
-        self._tell_news(now_ns)
-        if self.leader is not None:
-            self.leader.committed()
-            self.leader.grant_all(now_ns)
-            self.leader.declare(now_ns)
 
     def _on_propose(self, sender: str, propose: Propose, now_ns: int) -> None:
         if self.leader is not None:
@@ -588,37 +314,6 @@ class Core:
                 self.leader.append_request(sender, propose.incarnation, proposal.ticket, proposal.body, now_ns)
 
     # --- snapshots
-
-    def snapshot_due(self, index: int) -> bool:
-        """Whether the state is to be frozen as it is after the committed entry `index`, for `snapshot`."""
-        return self.commits.snapshot_due(index)
-
-    def snapshot(self, index: int, body: bytes, digest: bytes, now_ns: int) -> None:
-        """`State.freeze()` as of entry `index`, and its `snapshot.digest_of`; it may come a while after that entry."""
-        self._now_ns = now_ns
-        self.commits.snapshot(index, body, digest)
-
-    @property
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """Those that are kept, by index; the log goes back to the first of them."""
-        return self.replica.compaction.kept
-
-    def _on_snapshot_piece(self, sender: str, piece: SnapshotPiece, now_ns: int) -> None:
-        if not self._follows("SnapshotPiece", sender, piece.term, now_ns):
-            return
-        snapshot = self.follower.on_piece(sender, piece)
-        if snapshot is None:
-            return
-        if self.replica.log.term_at(snapshot.index) == snapshot.head.term:
-            self._commit_to(snapshot.index, now_ns)  # the entries have come some other way
-        else:
-            self.commits.restore(snapshot)
-            self.replica.report(SnapshotRestored(sender, snapshot.index, snapshot.size_bytes))
-        self.follower.has_restored(snapshot.index)
-
-    def _on_snapshot_answer(self, sender: str, answer: SnapshotAnswer, now_ns: int) -> None:
-        if self.leader is not None and answer.term == self.replica.term:
-            self.leader.sendings.answered(sender, answer, now_ns)
 
     @property
     def _proposals_can_go(self) -> bool:
@@ -637,10 +332,6 @@ class Core:
             self.leader.extend_own_lease(now_ns)
         if self._heartbeat_soon:
             self._send_heartbeat(now_ns)
-
-    def _tell_news(self, now_ns: int) -> None:
-        """Of stores and founders: it goes through all peers, so not with every message."""
-        self.replica.ready.events += self.replica.suffrage.news(self.replica.promise.binds(now_ns))
 
     def _send_proposals(self, now_ns: int) -> None:
         replica = self.replica
