@@ -44,13 +44,19 @@ def await_everybody(lab: Lab, on: str) -> None:
     await_status(lab, lambda status: status.online == everyone and served(status), "everybody back", on=on)
 
 
+def depose(lab: Lab, leader: str, on: str) -> None:
+    """Kill a leader's daemon, and start it again once another one leads."""
+    lab.stop_daemon(leader, signal.SIGKILL)
+    await_status(lab, lambda status: status.leader not in (None, leader), "another leader", on=on)
+    lab.start_daemon(leader)
+
+
 def let_lead(lab: Lab, name: str) -> None:
     for _ in range(3):
         leader = leader_of(lab)
         if leader == name:
             return
-        lab.stop_daemon(leader, signal.SIGKILL)
-        lab.start_daemon(leader)
+        depose(lab, leader, on=name)
         await_everybody(lab, on=name)
     assert leader_of(lab) == name
 
