@@ -88,16 +88,24 @@ class Enrolling:
                 nodes, None, f"{status.name} sees no quorum now, and without one nobody joins; see 'vipcast status'"
             )
         try:
-            return Cluster(nodes, self._grant())
+            ring = self.settings.keyring()
         except keys.KeyFileError as error:
             return Cluster(nodes, None, f"{status.name} cannot read its key: {error}")
+        if ring.pending is not None:
+            # The active one is about to be forgotten, and what follows it goes to members alone.
+            return Cluster(
+                nodes,
+                None,
+                "the cluster's key is being replaced; try again in some seconds ('vipcast key status' shows it)",
+            )
+        return Cluster(nodes, self._grant(ring.active.key))
 
-    def _grant(self) -> Grant:
+    def _grant(self, key: bytes) -> Grant:
         settings = self.settings
         return Grant(
             cluster=settings.cluster.name,
             node=settings.node.name,
-            authkey=settings.key(),
+            authkey=key,
             links=tuple(self._granted(link) for link in settings.links),
             profile=settings.timer_table.profile,
             timers=settings.timer_table.model_dump(exclude={"profile"}, exclude_none=True),

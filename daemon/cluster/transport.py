@@ -34,8 +34,8 @@ from daemon.settings import Settings
 
 log = logging.getLogger(__name__)
 
-STRANGERS_MAX = 64
-"""who has the key and is not known: hosts that join, and those that were removed and do not know it"""
+STRANGERS_MAX = 128
+"""who has the key and is not known: hosts that join, and to them all members (`core.membership`)"""
 _ALGORITHMS = {"aes-256-gcm": Algorithm.AES_256_GCM, "chacha20-poly1305": Algorithm.CHACHA20_POLY1305}
 
 

@@ -18,7 +18,10 @@ from daemon.cluster.timers import Timers
 
 SENT_MAX = 256
 """stamps of own heartbeats that are kept at most"""
-STRANGERS_MAX = 16
+MEMBERS_MAX = 128
+"""of a cluster"""
+STRANGERS_MAX = MEMBERS_MAX
+"""to a node that joins, all members are; with room for fewer, each is forgotten before it speaks again"""
 LAST_RANK = 1 << 16
 """of who is on no roster"""
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from daemon.cluster.core.membership import MEMBERS_MAX
 from daemon.cluster.core.quorum import VOTERS_MAX, intersects, is_quorum
 from daemon.cluster.core.rosters import electorate_of
 from daemon.cluster.records import Member, Roster
 
 REMOVED_MAX = 64
-MEMBERS_MAX = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Situation:
     stores: Mapping[str, str]
     """name → the store that it has now, of all that are connected, the leader included"""
     caught_up: AbstractSet[str] = frozenset()
-    """connected, and lacking hardly an entry"""
+    """connected, and lacking hardly an entry, and not the newest roster"""
+    nearly: AbstractSet[str] = frozenset()
+    """connected, and lacking hardly an entry, but perhaps the newest roster for a moment"""
     retired: AbstractSet[str] = frozenset()
     """to be taken off the roster, and holding no lease any more"""
     absent: AbstractSet[str] = frozenset()
@@ -51,7 +53,19 @@ class Situation:
 
 
 def next_change(roster: Roster, situation: Situation) -> Roster | None:
-    """The roster that is to follow this one; None where all is as it should be, or nothing may be changed now."""
+    """The roster that is to follow this one; None where all is as it should be, or nothing may be changed now.
+
+    The tie-breaker is not switched on while something else is about to follow: it was switched off for just that,
+    perhaps, and the two would take turns until a slow node has confirmed the one before the other is appended.
+    """
+    change = _next_change(roster, situation)
+    if change is not None and change.tie_breaker and not roster.tie_breaker:
+        soon = replace(situation, caught_up=situation.caught_up | situation.nearly)
+        return change if _next_change(roster, soon) == change else None
+    return change
+
+
+def _next_change(roster: Roster, situation: Situation) -> Roster | None:
     explicit = _with_stores(roster, situation)
     old = electorate_of(roster)
     for wish in _wishes(explicit, situation):

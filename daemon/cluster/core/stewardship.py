@@ -54,6 +54,7 @@ class Stewardship:
                 **{peer.name: peer.store_id for peer in connected if peer.store_id},
             },
             caught_up=frozenset(peer.name for peer in connected if self._may_vote_soon(peer.name)),
+            nearly=frozenset(peer.name for peer in connected if self.has_caught_up(peer.name)),
             retired=frozenset(name for name in replica.retiring if self._holds_nothing(name)),
             absent=frozenset(self._absent(now_ns)),
             applicants=tuple(Applicant(p.name, p.store_id, p.witness) for p in connected if _applies(p)),

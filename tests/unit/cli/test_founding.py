@@ -11,10 +11,12 @@ import pytest
 
 from daemon import interfaces, keys, places
 from daemon.cluster.enrolment.token import Token, parse
+from daemon.cluster.keyring import Keyring
 from daemon.cluster.records import Member, Roster
 from daemon.cluster.store import Store
 from daemon.control.access import Access
 from daemon.hostfiles import group_of
+from daemon.keys import write_ring
 from daemon.settings import Paths, load
 from tests.unit.cli.conftest import Shell
 from tests.unit.cli.console import Ran, vipcast
@@ -190,6 +192,17 @@ def test_without_quorum_or_key_there_is_no_token(shell: Shell) -> None:
     assert "cannot read its key" in shell.refused("cluster token")
     shell.cluster.backend.quorate = False
     assert "sees no quorum now" in shell.refused("cluster token")
+
+
+def test_while_a_key_replaces_another_there_is_no_token(shell: Shell, tmp_path: Path) -> None:
+    """A host that came in with the old one would never be heard again: what follows it goes to members alone."""
+    path = tmp_path / "authkey"
+    ring = Keyring.of(bytes(32)).with_pending(bytes([1] * 32))
+    write_ring(path, ring)
+    object.__setattr__(shell.cluster.backend.enrolling.settings, "paths", Paths(authkey=path))
+    assert "the cluster's key is being replaced; try again in some seconds" in shell.refused("cluster token")
+    write_ring(path, ring.activated(retired_until_s=1))
+    assert shell("cluster token").code == 0
 
 
 def test_root_alone_may_have_a_token(tmp_path: Path) -> None:

@@ -189,6 +189,18 @@ def test_whoever_is_gone_gives_way_to_the_third_without_the_tie_breaker_s_help()
     assert [voters(change) for change in done] == ["a", "ac"]
 
 
+def test_the_tie_breaker_waits_while_what_it_was_switched_off_for_is_only_a_moment_away() -> None:
+    """Whoever leaves or learns is quicker with its disk than the others: the two would take turns for ever."""
+    wished = replace(all_is_well("abc"), tie_breaker="a", nearly=frozenset("bc"))
+    leaving = replace(wished, retired=frozenset("c"), caught_up=frozenset("c"))
+    assert next_change(roster("abc"), leaving) is None
+    learning = replace(wished, caught_up=frozenset("b"))
+    assert next_change(roster("ab", "c"), learning) is None
+    on = next_change(roster("ab", "c"), replace(learning, nearly=frozenset("b")))
+    assert on is not None
+    assert on.tie_breaker == "a", "one that lacks much of the log is not waited for"
+
+
 # --- whatever the situation
 
 
