@@ -11,10 +11,10 @@ import msgspec
 
 from daemon.cli import past, when
 from daemon.cli.call import OK, Call, CommandError
-from daemon.cluster.records import LogEntry, Request
+from daemon.cluster.records import LogEntry, Noop, Request, Roster
 from daemon.model.changes import describe_change
 from daemon.model.configuration import Configuration
-from daemon.state import frozen
+from daemon.state import frozen, tiebreaker
 from daemon.state.commands import Edit, StateCommand
 
 LINES_DEFAULT = 50
@@ -93,8 +93,10 @@ def versions(start: frozen.Frozen, entries: Iterator[LogEntry]) -> Iterator[Vers
     What is no valid configuration is refused by the control API before it can reach the log.
     """
     epoch, tickets = start.configuration_epoch, frozen.tickets_thawed(start.tickets)
+    configuration, nodes = start.configuration, {*start.members, *start.witnesses}
     for entry in entries:
         request = entry.command
+        nodes = _nodes(entry, nodes)
         if not isinstance(request, Request):
             continue
         if not tickets.first_time(request.origin, request.incarnation, request.ticket):
@@ -103,9 +105,29 @@ def versions(start: frozen.Frozen, entries: Iterator[LogEntry]) -> Iterator[Vers
             edit = _decode(request.body)
         except msgspec.MsgspecError:
             continue
-        if isinstance(edit, Edit) and edit.base_epoch in (None, epoch):
-            epoch = entry.index
+        if not isinstance(edit, Edit) or edit.base_epoch not in (None, epoch):
+            continue
+        if _ties_are_sound(edit.configuration, configuration, nodes):
+            epoch, configuration = entry.index, edit.configuration
             yield Version(epoch, entry.stamp_ms, edit.author, request.origin, edit.comment, edit.configuration)
+
+
+def _nodes(entry: LogEntry, before: set[str]) -> set[str]:
+    """Who belongs to the cluster after the entry."""
+    match entry.command:
+        case Roster(members):
+            return {member.name for member in members}
+        case Noop(founders) if founders and entry.index == 1:
+            return set(founders)
+    return before
+
+
+def _ties_are_sound(new: bytes, old: bytes, nodes: set[str]) -> bool:
+    """The one thing that the state refuses and the control API lets through, for it knows no nodes."""
+    if tiebreaker.PROPERTY.encode() not in new:
+        return True
+    after, before = (Configuration.model_validate_json(text) for text in (new, old))
+    return not tiebreaker.check(after, before, nodes)
 
 
 def _line(version: Version, before: bytes) -> VersionLine:

@@ -99,6 +99,18 @@ def test_the_history_leaves_out_edits_that_were_refused_or_repeated(shell: Shell
     assert line.split()[0] == "5"
 
 
+def test_the_history_goes_on_after_an_edit_that_only_the_state_could_refuse(shell: Shell) -> None:
+    shell.done(VIP)
+    refused = shell("property set tie-breaker=zz")
+    assert refused.code == 1
+    assert "there is no node 'zz'" in refused.stderr
+    shell.done("property set tie-breaker=a2")
+    shell.done("property set no-quorum-policy=freeze")
+    _, breaker, policy = shell.done("cluster history")
+    assert "vipcast property set tie-breaker=a2" in breaker
+    assert "vipcast property set no-quorum-policy=freeze" in policy
+
+
 def test_the_history_can_be_shortened_and_read_by_programs(shell: Shell) -> None:
     busy(shell)
     (only,) = shell("cluster history -n 1 --json").json
