@@ -1,7 +1,8 @@
 """Messages that do not fit into one datagram: cut on one side, put together on the other.
 
 Pure, and bounded: per sender at most PENDING_MAX unfinished messages and PENDING_BYTES_MAX bytes, none older than
-AGE_MAX_NS; what exceeds them is dropped, oldest first, and its sender repeats it as it repeats any lost datagram.
+AGE_MAX_NS without a new piece; what exceeds them is dropped, oldest first, and its sender repeats it as it repeats any
+lost datagram.  Before that the pieces that are missing are asked for (`repair`).
 The pieces come out of the seal, so they are authentic; a faulty sender is bounded all the same.
 
     piece = message number (4) ‖ index (2) ‖ count (2) ‖ part of the message
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import islice
 
 PIECE_BYTES_MAX = 1_200
 """payload of one datagram; with seal, UDP and IPv4 headers it stays below an Ethernet MTU of 1,500"""
@@ -19,6 +22,12 @@ MESSAGE_BYTES_MAX = 5 << 20
 AGE_MAX_NS = 2_000_000_000
 PENDING_MAX = 8
 PENDING_BYTES_MAX = 10 << 20
+WANTED_MAX = 128
+"""pieces that are asked for at once: what then arrives is far below any receive buffer"""
+QUIET_NS = 10_000_000
+"""without a new piece: what is missing is lost rather than late"""
+QUIET_MAX_NS = 160_000_000
+"""the pause is doubled up to this while asking brings nothing: the sender may have forgotten the message"""
 
 _HEADER = struct.Struct("!IHH")
 _PART_BYTES_MAX = PIECE_BYTES_MAX - _HEADER.size
@@ -27,6 +36,20 @@ _NUMBERS = 1 << 32
 
 class OversizedError(ValueError):
     """A message longer than MESSAGE_BYTES_MAX."""
+
+
+def number_of(piece: bytes) -> int:
+    """Of the message that a piece from `Splitter.split` belongs to."""
+    number: int = _HEADER.unpack_from(piece)[0]
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Pieces of a message that have not arrived."""
+
+    number: int
+    indices: tuple[int, ...]
 
 
 class Splitter:
@@ -49,13 +72,27 @@ class Splitter:
 
 
 class _Pending:
-    __slots__ = ("bytes_held", "count", "parts", "since_ns")
+    __slots__ = ("ask_at_ns", "bytes_held", "count", "moved_ns", "parts", "quiet_ns")
 
-    def __init__(self, count: int, since_ns: int) -> None:
+    def __init__(self, count: int) -> None:
         self.count = count
-        self.since_ns = since_ns
         self.parts: dict[int, bytes] = {}
         self.bytes_held = 0
+
+    def add(self, index: int, part: bytes, now_ns: int) -> None:
+        self.parts[index] = part
+        self.bytes_held += len(part)
+        self.moved_ns = now_ns
+        self.quiet_ns = QUIET_NS
+        self.ask_at_ns = now_ns + QUIET_NS
+
+    def asked(self, now_ns: int) -> None:
+        self.quiet_ns = min(2 * self.quiet_ns, QUIET_MAX_NS)
+        self.ask_at_ns = now_ns + self.quiet_ns
+
+    def missing(self) -> tuple[int, ...]:
+        """The lowest of them."""
+        return tuple(islice((index for index in range(self.count) if index not in self.parts), WANTED_MAX))
 
 
 class Joiner:
@@ -85,12 +122,11 @@ class Joiner:
             return None
         pending = self._pending.get(number)
         if pending is None:
-            pending = self._pending[number] = _Pending(count, now_ns)
+            pending = self._pending[number] = _Pending(count)
         elif pending.count != count:
             return None
         if index not in pending.parts:
-            pending.parts[index] = part
-            pending.bytes_held += len(part)
+            pending.add(index, part, now_ns)
             self._bytes_held += len(part)
         if len(pending.parts) == count:
             self._forget(number)
@@ -99,15 +135,28 @@ class Joiner:
             self._drop_oldest()
         return None
 
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._pending)
+
+    def wants(self, now_ns: int) -> Want | None:
+        """What to ask the sender for now: of the oldest message that has got no further lately."""
+        self._expire(now_ns)
+        for number, pending in self._pending.items():
+            if now_ns >= pending.ask_at_ns:
+                pending.asked(now_ns)
+                return Want(number, pending.missing())
+        return None
+
     def _expire(self, now_ns: int) -> None:
-        while self._pending:
-            oldest = next(iter(self._pending.values()))
-            if now_ns - oldest.since_ns <= AGE_MAX_NS:
-                return
-            self._drop_oldest()
+        for number in [n for n, pending in self._pending.items() if now_ns - pending.moved_ns > AGE_MAX_NS]:
+            self._drop(number)
 
     def _drop_oldest(self) -> None:
-        self._forget(next(iter(self._pending)))
+        self._drop(next(iter(self._pending)))
+
+    def _drop(self, number: int) -> None:
+        self._forget(number)
         self.dropped += 1
 
     def _forget(self, number: int) -> None:

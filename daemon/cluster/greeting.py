@@ -11,6 +11,7 @@ session.
     kind UNICAST:  3 ‖ piece, of a sender that hears no multicast: what goes to all has to be sent to it, too
     kind PROBE:    4 ‖ what a link and a key ring look like (daemon.cluster.hearing)
     kind KEY:      5 ‖ a key that is to follow (daemon.cluster.rotation)
+    kind WANT:     6 ‖ pieces of a message that are to be sent again (daemon.cluster.repair)
 
 Other kinds are a newer version's: counted, and passed over.
 
@@ -31,6 +32,7 @@ _GREETING = 2
 _UNICAST = 3
 _PROBE = 4
 _KEY = 5
+_WANT = 6
 
 
 def data(piece: bytes) -> bytes:
@@ -51,6 +53,10 @@ def key(content: bytes) -> bytes:
     return bytes([_KEY]) + content
 
 
+def want(content: bytes) -> bytes:
+    return bytes([_WANT]) + content
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What is to be done with a datagram that was opened."""
@@ -63,6 +69,8 @@ class Judgement:
     """content of a probe"""
     key: bytes | None = None
     """content of a key message"""
+    want: bytes | None = None
+    """content of a want"""
     answer: bytes | None = None
     """payload to send to the sender"""
     proven: bool = False
@@ -106,7 +114,7 @@ class Greetings:
             peer = self._peers[opened.sender] = _Peer(opened.salt)
         payload = opened.payload
         kind = payload[0] if payload else 0
-        if kind in (_DATA, _UNICAST, _PROBE, _KEY):
+        if kind in (_DATA, _UNICAST, _PROBE, _KEY, _WANT):
             if not peer.proven:
                 return Judgement(answer=self._answer(peer, now_ns), reason="unproven")
             content = payload[1:]
@@ -114,13 +122,15 @@ class Greetings:
                 return Judgement(probe=content)
             if kind == _KEY:
                 return Judgement(key=content)
+            if kind == _WANT:
+                return Judgement(want=content)
             return Judgement(piece=content, hears_multicast=kind == _DATA)
         if kind == _GREETING and len(payload) == 2 + SALT_BYTES:
             now_proven = not peer.proven and payload[2:] == self._own_salt
             peer.proven = peer.proven or now_proven
             wanted = payload[1] == 1 or not peer.proven
             return Judgement(answer=self._answer(peer, now_ns) if wanted else None, proven=now_proven)
-        return Judgement(reason="unknown-kind" if kind > _KEY else "malformed")
+        return Judgement(reason="unknown-kind" if kind > _WANT else "malformed")
 
     def _answer(self, peer: _Peer, now_ns: int) -> bytes | None:
         if peer.answered_ns is not None and now_ns - peer.answered_ns < ANSWER_INTERVAL_NS:

@@ -17,6 +17,8 @@ ENTRIES_BYTES_MAX = 64 << 10
 """of the entries of one Append, unless a single entry is bigger"""
 BODY_BYTES_MAX = 4 << 20
 """of one proposal: a configuration of several thousand resources"""
+TRAVEL_NS_PER_BYTE = 250
+"""of a long message, pieces that are sent again included: one is not repeated as a whole before that"""
 
 SNAPSHOT_PIECE_BYTES = 1_088
 """of a snapshot in one datagram, beside what names it"""

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from daemon.cluster import greeting
-from daemon.cluster.chunks import Joiner, Splitter
+from daemon.cluster import greeting, repair
+from daemon.cluster.chunks import QUIET_NS, Joiner, Splitter
 from daemon.cluster.enrolment import exchange
 from daemon.cluster.greeting import Greetings
 from daemon.cluster.hearing import PROBE_INTERVAL_NS, Hearing, LinkPeer, Probe
@@ -110,6 +110,9 @@ class Transport:
         """writes a ring to the disk, in a thread; raises OSError or KeyFileError"""
         self._greetings = Greetings(salt)
         self._splitter = Splitter()
+        self._sent = repair.Sent()
+        self._asking: asyncio.TimerHandle | None = None
+        """runs while a message is unfinished"""
         self._joiners: dict[str, tuple[int, Joiner]] = {}
         self._known = frozenset(members)
         self._strangers: OrderedDict[str, None] = OrderedDict()
@@ -168,7 +171,9 @@ class Transport:
         Raises OversizedError.
         """
         addresses = self._addresses.get(to, {}) if to is not None else {}
-        for piece in self._splitter.split(encode(message)):
+        pieces = self._splitter.split(encode(message))
+        self._sent.keep(pieces, self._clock())
+        for piece in pieces:
             self._transmit(self._wrap(piece), addresses)
         self._counts["messages-sent"] += 1
 
@@ -208,6 +213,8 @@ class Transport:
         """Stop at once: nothing is delivered or sent any more; ports are free after the loop's next turn."""
         if self._look is not None:
             self._look.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
         for link in self._links:
             link.close()
         self._links.clear()
@@ -377,6 +384,8 @@ class Transport:
             self._probed(interface, opened.sender, judgement.probe, now_ns)
         if judgement.key is not None and opened.sender in self._known:
             self._adopt(self.rotation.offered(judgement.key))
+        if judgement.want is not None:
+            self._send_again(opened.sender, judgement.want, now_ns)
         if judgement.piece is not None:
             (self._deaf.discard if judgement.hears_multicast else self._deaf.add)(opened.sender)
             self._join(opened, judgement.piece, now_ns, source)
@@ -389,6 +398,7 @@ class Transport:
             self._joiners[opened.sender] = (opened.incarnation, joiner)
         whole = joiner.add(piece, now_ns)
         if whole is None:
+            self._ask_soon()
             return
         try:
             message = decode(whole)
@@ -404,6 +414,28 @@ class Transport:
             return
         self._counts["messages-received"] += 1
         self._on_message(opened.sender, message)
+
+    def _ask_soon(self) -> None:
+        if self._asking is None and self._links:
+            self._asking = asyncio.get_running_loop().call_later(QUIET_NS / 1e9, self._ask)
+
+    def _ask(self) -> None:
+        """Ask everybody for what was lost of a message that is here in part."""
+        self._asking = None
+        now_ns = self._clock()
+        for sender, (_, joiner) in self._joiners.items():
+            if (want := joiner.wants(now_ns)) is not None:
+                self._transmit(greeting.want(repair.encode(want)), self._addresses.get(sender, {}))
+        if any(joiner.has_pending for _, joiner in self._joiners.values()):
+            self._ask_soon()
+
+    def _send_again(self, peer: str, content: bytes, now_ns: int) -> None:
+        want = repair.decode(content)
+        if want is None:
+            self._refusals.counts["malformed"] += 1
+            return
+        for piece in self._sent.wanted(peer, want, now_ns):
+            self._transmit(self._wrap(piece), self._addresses.get(peer, {}))
 
     def _refuse(self, reason: str, source: Address, detail: str) -> None:
         expected = reason in (Reason.OWN, "unproven", "unknown-message", "unknown-kind") or (

@@ -299,7 +299,7 @@ class Core(Leasing):
         """Everything to be done now; call it after each of the above.  What must wait for an fsync is held back."""
         replica = self.replica
         if self.leader is not None:
-            self.leader.replication.flush()
+            self.leader.replication.flush(self._now_ns)
         ready, replica.ready = replica.ready, Ready()
         ready.sends.extend(replica.disk.released())
         ready.persist = replica.disk.next_transaction()

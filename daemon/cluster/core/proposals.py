@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from daemon.cluster.core.snapshot import Remembrance
-from daemon.cluster.messages import BODY_BYTES_MAX, ENTRIES_BYTES_MAX, Proposal
+from daemon.cluster.messages import BODY_BYTES_MAX, ENTRIES_BYTES_MAX, TRAVEL_NS_PER_BYTE, Proposal
 from daemon.cluster.records import LogEntry, Request
 
 OUTSTANDING_MAX = 1024
@@ -83,7 +83,7 @@ class Proposals:
             if taken and size > ENTRIES_BYTES_MAX:
                 break
             taken.append(Proposal(ticket, outstanding.body))
-            outstanding.due_ns = now_ns + self._repeat_ns
+            outstanding.due_ns = now_ns + max(self._repeat_ns, TRAVEL_NS_PER_BYTE * len(outstanding.body))
         return taken
 
     def deadline_ns(self) -> int | None:

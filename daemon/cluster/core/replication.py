@@ -6,12 +6,13 @@ refuses with the index that it wants, and is served alone; with a snapshot where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from daemon.cluster.core.log import Log
+from daemon.cluster.core.log import Log, size_of
 from daemon.cluster.core.sending import Sendings
-from daemon.cluster.messages import ENTRIES_BYTES_MAX, Append, AppendAnswer
+from daemon.cluster.messages import ENTRIES_BYTES_MAX, TRAVEL_NS_PER_BYTE, Append, AppendAnswer
+from daemon.cluster.records import LogEntry
 
 
 @dataclass(slots=True)
@@ -23,7 +24,8 @@ class Progress:
     next: int
     """what is sent next; everything before it was sent or is on its disk"""
     resent_from: int = 0
-    resent_ns: int = 0
+    resent_until_ns: int = 0
+    """until then it may still be on its way"""
 
 
 class Replication:
@@ -51,13 +53,17 @@ class Replication:
         """Multicast round and commit index with the next `flush`, entries or not."""
         self._announce = True
 
-    def flush(self) -> None:
+    def flush(self, now_ns: int) -> None:
         """Multicast what is new since the last call, in as many Appends as the byte limit asks for."""
         while self._front <= self._log.last_index:
-            count = len(self._log.chunk(self._front, ENTRIES_BYTES_MAX))
+            chunk = self._log.chunk(self._front, ENTRIES_BYTES_MAX)
+            count = len(chunk)
             self._send(None, self._make_append(self._front, count))
+            patience_ns = self._patience_for(chunk)
             for progress in self.progress.values():
                 if progress.next == self._front:
+                    if patience_ns > self._patience_ns:
+                        progress.resent_from, progress.resent_until_ns = self._front, now_ns + patience_ns
                     progress.next = self._front + count
             self._front += count
             self._announce = False
@@ -84,12 +90,19 @@ class Replication:
         return True
 
     def _resend(self, peer: str, progress: Progress, want: int, now_ns: int) -> None:
-        """The same wish within `patience` is an answer to something that was sent before the resend."""
+        """The same wish within `patience` is an answer to something that was sent before the resend.
+
+        Of what is long a part may be there already, and the transport gets the rest (`repair`): sent anew each
+        time it would crowd itself out.
+        """
         if not 0 < want <= self._log.last_index:
             return
-        if want == progress.resent_from and now_ns - progress.resent_ns < self._patience_ns:
+        if want == progress.resent_from and now_ns < progress.resent_until_ns:
             return
-        progress.resent_from, progress.resent_ns = want, now_ns
+        patience_ns = (
+            self._patience_for(self._log.chunk(want, ENTRIES_BYTES_MAX)) if want > self._log.base.index else 0
+        )
+        progress.resent_from, progress.resent_until_ns = want, now_ns + max(patience_ns, self._patience_ns)
         progress.next = want
         self._send_entries(peer, progress, now_ns)
         progress.next = max(progress.next, progress.match + 1)
@@ -101,6 +114,9 @@ class Replication:
         count = len(self._log.chunk(progress.next, ENTRIES_BYTES_MAX))
         self._send(peer, self._make_append(progress.next, count))
         progress.next += count
+
+    def _patience_for(self, chunk: Sequence[LogEntry]) -> int:
+        return max(self._patience_ns, TRAVEL_NS_PER_BYTE * sum(map(size_of, chunk)))
 
     def store_replaced(self, peer: str) -> None:
         """Its disk is another one: what the former held is gone."""
