@@ -50,7 +50,6 @@ class Daemon:
         turn = self._quorumless.look(self.state, core.presence(local_ns), local_ns)
         if turn.unenforced:
             core.unenforced(local_ns)
-        core.wish_tie_breaker(self._quorumless.properties(self.state.configuration).tie_breaker, local_ns)
         return turn.deadline_ns
 
     @property
@@ -85,7 +84,8 @@ class Daemon:
         return self.state.retired
 
     def tie_breaker(self) -> str:
-        return ""
+        known = self._quorumless
+        return "" if known is None else known.properties(self.state.configuration).tie_breaker
 
     def register(self) -> int | None:
         resources = self.state.configuration.resources
