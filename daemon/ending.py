@@ -55,7 +55,8 @@ class Ending:
 
     def dismissed(self) -> None:
         """Whatever this node had it has given away, and nobody grants it anything any more."""
-        self._told(Cause.DISMISSED)
+        if not self.cause.done():  # else it is about to end anyway
+            self._told(Cause.DISMISSED)
 
     def end_itself(self) -> None:
         """This node has lost quorum, and nothing of it may remain."""

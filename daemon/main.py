@@ -17,7 +17,7 @@ from daemon.catalogue import Catalogue
 from daemon.cluster.clock import boot_ns, kernel_boot_id
 from daemon.cluster.core.core import Core
 from daemon.cluster.keyring import Keyring
-from daemon.cluster.store import Store, StoreError
+from daemon.cluster.store import Store, StoreDamagedError, StoreError, StoreInUseError
 from daemon.cluster.transport import Transport
 from daemon.control.access import Access
 from daemon.control.events import EventHub
@@ -84,6 +84,9 @@ def main() -> int:
         return EXIT_CONFIG
     try:
         return asyncio.run(_run(configured, ring))
+    except (StoreDamagedError, StoreInUseError) as error:
+        log.critical("%s", error)
+        return EXIT_CONFIG
     except (StoreError, SocketFileError, DatapathError, ThawError, OSError) as error:
         log.critical("%s", error)
         return 1

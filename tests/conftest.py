@@ -9,6 +9,7 @@ import pytest
 NETWORK = Path(__file__).parent / "netns"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with real daemons and clients run one after the other: two clusters at once would wait for each other."""
     for item in items:

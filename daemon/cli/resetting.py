@@ -33,7 +33,8 @@ def reset(call: Call) -> int:
         call.out.document({"state": str(folder), "moved_to": str(aside)})
         return OK
     call.out.line(f"The memory of this node is in {aside} now.")
-    call.out.note("When vipcastd starts, it joins the cluster as a learner and gets everything from the others;")
+    call.out.note("When vipcastd starts, it joins the cluster as a learner and gets everything from the others")
+    call.out.note("(where there are no others, begin anew: vipcast cluster init NAME --force);")
     call.out.note(
         "until then the cluster has a vote less: reset no other node before 'vipcast status' shows this one."
     )

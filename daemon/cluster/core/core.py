@@ -162,8 +162,6 @@ class Core(Leasing):
         self._now_ns = now_ns
         self._notice_lateness(now_ns)
         self.replica.disk.retry_if_due(now_ns)
-        if not self.replica.membership.peers:
-            self.replica.suffrage.found()  # a cluster of one waits for nobody
         if now_ns >= self._next_heartbeat_ns:
             self._send_heartbeat(now_ns)
         if now_ns >= self.replica.doubt_until_ns:
@@ -173,7 +171,7 @@ class Core(Leasing):
             self._tick_leader(self.leader, now_ns)
         else:
             if not self.replica.promise.binds(now_ns):
-                self.replica.suffrage.found()  # who founds alone hears nobody
+                self.replica.suffrage.found()  # who founds alone hears nobody; by now it would have heard a cluster
             self.elections.tick(now_ns)
         self._tell_news(now_ns)
         self._settle(now_ns)
