@@ -27,7 +27,7 @@ ARGUMENTS: dict[str, str] = {
     ),
     "25 (incarnation)": (
         "A report of a former process that arrives after the admission of the next one needs a datagram that is late"
-        " by a whole restart, and a move that still waits for the same word: sixty seeds full of moves had none."
+        " by a whole restart, and a move that still waits for the same word: random seeds had none."
         " `test_reports_of_another_generation_or_incarnation_are_ignored` does it directly."
     ),
     "Nonces": (
