@@ -45,7 +45,7 @@ demo: root setup ## the nine steps on four lab hosts; KEEP=1 leaves them up
 test: root setup ## everything that .ci/run checks
 	@tests/lab/provision.sh test
 	@$(MAKE) --no-print-directory bpf lint
-	$(BIN)/pytest -n 2 --dist loadgroup --durations 25
+	$(BIN)/pytest -n 2 --dist loadgroup --durations 25  # laboratories do not know of each other
 
 test-one: root setup ## the tests whose name or file has T in it
 	@tests/lab/provision.sh test
