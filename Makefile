@@ -42,10 +42,11 @@ demo: root setup ## the nine steps on four lab hosts; KEEP=1 leaves them up
 	@tests/lab/provision.sh demo
 	@$(BIN)/python -m tests.lab.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
+# Two workers: a test with a laboratory waits more than it computes, and laboratories do not know of each other.
 test: root setup ## everything that .ci/run checks
 	@tests/lab/provision.sh test
 	@$(MAKE) --no-print-directory bpf lint
-	$(BIN)/pytest -n 2 --dist loadgroup --durations 25  # laboratories do not know of each other
+	$(BIN)/pytest -n 2 --dist loadgroup --durations 25
 
 test-one: root setup ## the tests whose name or file has T in it
 	@tests/lab/provision.sh test
