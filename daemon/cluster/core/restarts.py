@@ -38,26 +38,29 @@ class Restarts:
         self._elected_ns = elected_ns
         self._appended_ns: dict[str, int] = {}
         self._over: set[tuple[str, int]] = set()
-        """(node, incarnation of the next process) whose kernel is known to have another deadline"""
+        """(node, incarnation that asked) whose lease is known to be over: the next process has put another deadline
+        in its place.  Named after who asked, for that next process may ask for one of its own."""
         for name, standing in tail.items():
             peer = peers.get(name)
-            if peer is not None and _is_replaced(peer, standing):
-                self._over.add((name, peer.incarnation))
+            if peer is not None and standing.restart is not None and _is_replaced(peer, standing):
+                self._over.add((name, standing.restart.incarnation))
 
     def appended(self, name: str, now_ns: int) -> None:
         self._appended_ns[name] = now_ns
 
     def heard(self, peer: Peer, standing: Standing | None) -> bool:
         """A heartbeat has come; True when it says for the first time that the long deadline is gone."""
-        key = (peer.name, peer.incarnation)
-        if standing is None or key in self._over or not _is_replaced(peer, standing):
+        if standing is None or standing.restart is None or not _is_replaced(peer, standing):
+            return False
+        key = (peer.name, standing.restart.incarnation)
+        if key in self._over:
             return False
         self._over.add(key)
         return True
 
     def running(self, name: str, standing: Standing | None) -> RestartLease | None:
         """The restart lease under which the kernel of `name` may accept, as far as this leader knows."""
-        if standing is None or standing.restart is None or (name, standing.incarnation) in self._over:
+        if standing is None or standing.restart is None or (name, standing.restart.incarnation) in self._over:
             return None
         return standing.restart
 
