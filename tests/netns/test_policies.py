@@ -180,4 +180,8 @@ def test_of_two_hosts_the_side_of_the_tie_breaker_goes_on_and_takes_edits(two: L
     two["a1"].vipcast("property set batch-limit=7").check()
     assert two["a2"].vipcast("property set batch-limit=8").returncode != 0
     heal(two)
-    assert "batch-limit: 7" in two["a2"].vipcast("property").stdout.replace("=", ": ")
+    wait_until(
+        lambda: "batch-limit: 7" in two["a2"].vipcast("property").stdout.replace("=", ": "),
+        10,
+        "the edit at a2, too",
+    )
