@@ -12,20 +12,25 @@ import ctypes
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import TypeVar
 
+from datapath import neighbours
 from datapath.engine import DatapathError
 from datapath.frames import ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ArpOperation
+from datapath.hashing import ICMPV6, ND_HOP_LIMIT
 
 INSTRUCTIONS_MAX = 4096
 """BPF_MAXINSNS of include/uapi/linux/bpf_common.h"""
 ADDRESSES_MAX = 400
 """what fits into one filter with room to spare: nine instructions an address for ARP, seven for IPv4"""
+ADDRESSES6_MAX = 100
+"""the same for questions about IPv6 addresses: seventeen instructions each, half of them loads, which the kernel
+turns into eight of its own and counts against net.core.optmem_max"""
 
 SO_ATTACH_FILTER = 26
-_Ip = TypeVar("_Ip", IPv4Address, bytes)
+_Ip = TypeVar("_Ip", IPv4Address, IPv6Address, bytes)
 _instruction = Struct("=HBBI")
 
 # Opcodes of include/uapi/linux/bpf_common.h, composed as the kernel's documentation spells them.
@@ -33,21 +38,39 @@ LD_WORD_ABS = 0x20
 LD_HALF_ABS = 0x28
 LD_BYTE_ABS = 0x30
 LD_SCRATCH = 0x60
+LD_BYTE_INDEXED = 0x50
+LOAD_HEADER_LENGTH = 0xB1
+"""X = 4 * (byte & 15): the length of an IPv4 header"""
 STORE = 0x02
+AND = 0x54
 JUMP = 0x05
 JUMP_EQUAL = 0x15
+JUMP_IF_ANY_BIT = 0x45
 RETURN = 0x06
 
 # Ancillary loads of include/uapi/linux/filter.h: what the kernel knows of a packet beside its bytes.
 _ANCILLARY = 0x1_0000_0000 - 0x1000
 ANCILLARY_PACKET_TYPE = _ANCILLARY + 4
 ANCILLARY_VLAN_TAG_PRESENT = _ANCILLARY + 48
+"""only to a socket that hears everything (ETH_P_ALL): it comes before the kernel has taken tags off"""
 
 PACKET_HOST = 0
+PACKET_OTHERHOST = 3
 WHOLE_PACKET = 0xFFFF_FFFF
 
+_GROUP_BIT = 1
 _IP_DESTINATION = ETHERNET_HEADER + 16
 _IP6_DESTINATION = ETHERNET_HEADER + 24
+_IP_FRAGMENT = ETHERNET_HEADER + 6
+_IP_FRAGMENT_BITS = 0x3FFF
+"""more fragments, or an offset"""
+_IP_PROTOCOL = ETHERNET_HEADER + 9
+_IP6_NEXT_HEADER = ETHERNET_HEADER + 6
+_IP6_HEADER = 40
+_TCP = 6
+_TCP_FLAGS = 13
+_FIN_SYN_RST_ACK = 0x17
+_SYN = 0x02
 _ARP_TYPES = ETHERNET_HEADER
 _ARP_LENGTHS = ETHERNET_HEADER + 4
 _ARP_OPERATION = ETHERNET_HEADER + 6
@@ -55,6 +78,11 @@ _ARP_SENDER_MAC = ETHERNET_HEADER + 8
 _ARP_SENDER_IP = ETHERNET_HEADER + 14
 _ARP_TARGET_IP = ETHERNET_HEADER + 24
 _ARP_BYTES_KEPT = 64
+_IP6_LENGTHS = ETHERNET_HEADER + 6
+"""next header and hop limit, two bytes that are next to each other"""
+_ICMPV6_TYPE = ETHERNET_HEADER + 40
+_ND_TARGET = ETHERNET_HEADER + 48
+_ND_OPTION_MAC = ETHERNET_HEADER + 66
 _MAC_HIGH, _MAC_LOW = 0, 1
 """words of the filter's scratch memory: the first four bytes of a MAC, the last two"""
 
@@ -98,7 +126,7 @@ def arp_for(addresses: Iterable[tuple[IPv4Address, bytes]]) -> Program:
     """
     pairs = _bounded(addresses)
     program = [
-        *refuse_if(Instruction(LD_BYTE_ABS, ANCILLARY_VLAN_TAG_PRESENT), 1),
+        *_refuse_other_vlans(),
         *require(Instruction(LD_HALF_ABS, 12), ETHERTYPE_ARP),
         *require(Instruction(LD_WORD_ABS, _ARP_TYPES), 1 << 16 | ETHERTYPE_IPV4),
         *require(Instruction(LD_HALF_ABS, _ARP_LENGTHS), 6 << 8 | 4),
@@ -113,6 +141,52 @@ def arp_for(addresses: Iterable[tuple[IPv4Address, bytes]]) -> Program:
     for ip, _ in pairs:
         program += _if_equal(int(ip), [keep(_ARP_BYTES_KEPT)])
     return (*program, Instruction(RETURN, 0))
+
+
+def solicitations_for(addresses: Iterable[tuple[IPv6Address, bytes]]) -> Program:
+    """Questions for these addresses, and others' claims of them (Neighbour Discovery, RFC 4861), given as ARP's are.
+
+    Only what was not forwarded (hop limit 255) and has no extension headers; the rest is checked by who reads it.
+    Raises DatapathError for more than ADDRESSES6_MAX addresses.
+    """
+    pairs = _bounded(addresses, ADDRESSES6_MAX)
+    program = [
+        *_refuse_other_vlans(),
+        *require(Instruction(LD_HALF_ABS, 12), ETHERTYPE_IPV6),
+        *require(Instruction(LD_HALF_ABS, _IP6_LENGTHS), ICMPV6 << 8 | ND_HOP_LIMIT),
+        Instruction(LD_BYTE_ABS, _ICMPV6_TYPE),
+        Instruction(JUMP_EQUAL, neighbours.SOLICITATION, 2, 0),
+        Instruction(JUMP_EQUAL, neighbours.ADVERTISEMENT, 1, 0),
+        Instruction(RETURN, 0),
+    ]
+    for ip, mac in pairs:
+        # a claim with the shared MAC is one of us; without a MAC it ends before the load, and claims nothing
+        found = [
+            Instruction(LD_BYTE_ABS, _ICMPV6_TYPE),
+            *_if_equal(neighbours.SOLICITATION, [keep(neighbours.FRAME_BYTES_MAX)]),
+            Instruction(LD_WORD_ABS, _ND_OPTION_MAC),
+            Instruction(JUMP_EQUAL, int.from_bytes(mac[:4], "big"), 0, 3),
+            Instruction(LD_HALF_ABS, _ND_OPTION_MAC + 4),
+            Instruction(JUMP_EQUAL, int.from_bytes(mac[4:], "big"), 0, 1),
+            Instruction(RETURN, 0),
+            keep(neighbours.FRAME_BYTES_MAX),
+        ]
+        program += _if_words(ip.packed, _ND_TARGET, found)
+    return (*program, Instruction(RETURN, 0))
+
+
+def _refuse_other_vlans() -> list[Instruction]:
+    """A frame to a group MAC that the kernel calls another host's carries the tag of a VLAN that is not here.
+
+    Its tag is gone by now (net/core/dev.c); where the VLAN has an interface, the frame went there.  A mere priority
+    (id 0) makes nobody another host's.  Of a unicast MAC beside the interface's own this cannot be told.
+    """
+    return [
+        Instruction(LD_BYTE_ABS, 0),
+        Instruction(AND, _GROUP_BIT),
+        Instruction(JUMP_EQUAL, 0, 3, 0),
+        *refuse_if(Instruction(LD_BYTE_ABS, ANCILLARY_PACKET_TYPE), PACKET_OTHERHOST),
+    ]
 
 
 def packets_for(addresses: Iterable[tuple[bytes, bytes]]) -> Program:
@@ -130,10 +204,10 @@ def packets_for(addresses: Iterable[tuple[bytes, bytes]]) -> Program:
         if len(packed) == 4:
             four += _if_equal(int.from_bytes(packed, "big"), found)
         else:
-            six += _if_destination6(packed, found)
+            six += _if_words(packed, _IP6_DESTINATION, found)
     four.append(Instruction(RETURN, 0))
     return (
-        *refuse_if(Instruction(LD_BYTE_ABS, ANCILLARY_VLAN_TAG_PRESENT), 1),
+        *_refuse_other_vlans(),
         *refuse_if(Instruction(LD_BYTE_ABS, ANCILLARY_PACKET_TYPE), PACKET_HOST),
         *_note_mac(0),
         Instruction(LD_HALF_ABS, 12),
@@ -144,6 +218,63 @@ def packets_for(addresses: Iterable[tuple[bytes, bytes]]) -> Program:
         *six,
         Instruction(RETURN, 0),
     )
+
+
+def syns_to(addresses: Iterable[bytes]) -> Program:
+    """TCP packets that begin a connection to one of these addresses (packed), whole.
+
+    Neither fragments nor frames with a VLAN tag, nor IPv6 with extension headers.  Raises DatapathError for more than
+    ADDRESSES_MAX.
+    """
+    if len(known := set(addresses)) > ADDRESSES_MAX:
+        raise DatapathError(f"{len(known)} shared addresses are too many for one packet filter")
+    four = [Instruction(LD_WORD_ABS, _IP_DESTINATION)]
+    six: list[Instruction] = []
+    for packed in sorted(known):
+        found = _if_begins4() if len(packed) == 4 else _if_begins6()
+        if len(packed) == 4:
+            four += _if_equal(int.from_bytes(packed, "big"), found)
+        else:
+            six += _if_words(packed, _IP6_DESTINATION, found)
+    four.append(Instruction(RETURN, 0))
+    return (
+        *refuse_if(Instruction(LD_BYTE_ABS, ANCILLARY_VLAN_TAG_PRESENT), 1),
+        Instruction(LD_HALF_ABS, 12),
+        Instruction(JUMP_EQUAL, ETHERTYPE_IPV4, 1, 0),
+        Instruction(JUMP, len(four)),
+        *four,
+        *require(Instruction(LD_HALF_ABS, 12), ETHERTYPE_IPV6),
+        *six,
+        Instruction(RETURN, 0),
+    )
+
+
+def _if_begins4() -> list[Instruction]:
+    return [
+        *require(Instruction(LD_BYTE_ABS, _IP_PROTOCOL), _TCP),
+        Instruction(LD_HALF_ABS, _IP_FRAGMENT),
+        Instruction(JUMP_IF_ANY_BIT, _IP_FRAGMENT_BITS, 0, 1),
+        Instruction(RETURN, 0),
+        Instruction(LOAD_HEADER_LENGTH, ETHERNET_HEADER),
+        *_if_first_syn(Instruction(LD_BYTE_INDEXED, ETHERNET_HEADER + _TCP_FLAGS)),
+    ]
+
+
+def _if_begins6() -> list[Instruction]:
+    return [
+        *require(Instruction(LD_BYTE_ABS, _IP6_NEXT_HEADER), _TCP),
+        *_if_first_syn(Instruction(LD_BYTE_ABS, ETHERNET_HEADER + _IP6_HEADER + _TCP_FLAGS)),
+    ]
+
+
+def _if_first_syn(load_flags: Instruction) -> list[Instruction]:
+    return [
+        load_flags,
+        Instruction(AND, _FIN_SYN_RST_ACK),
+        Instruction(JUMP_EQUAL, _SYN, 0, 1),
+        keep(),
+        Instruction(RETURN, 0),
+    ]
 
 
 def _note_mac(at: int) -> list[Instruction]:
@@ -173,21 +304,21 @@ def _if_mac(mac: bytes, then: Instruction, otherwise: Instruction) -> list[Instr
     ]
 
 
-def _if_destination6(packed: bytes, then: Sequence[Instruction]) -> list[Instruction]:
-    """`then` if the IPv6 destination is `packed`.  Its last word, which differs most, is compared first."""
+def _if_words(packed: bytes, at: int, then: Sequence[Instruction]) -> list[Instruction]:
+    """`then` if the IPv6 address at this offset is `packed`.  Its last word, which differs most, is compared first."""
     program: list[Instruction] = list(then)
-    for at in (0, 4, 8, 12):
-        word = int.from_bytes(packed[at : at + 4], "big")
-        load = Instruction(LD_WORD_ABS, _IP6_DESTINATION + at)
+    for word_at in (0, 4, 8, 12):
+        word = int.from_bytes(packed[word_at : word_at + 4], "big")
+        load = Instruction(LD_WORD_ABS, at + word_at)
         program = [load, Instruction(JUMP_EQUAL, word, 0, len(program)), *program]
     return program
 
 
-def _bounded(addresses: Iterable[tuple[_Ip, bytes]]) -> list[tuple[_Ip, bytes]]:
+def _bounded(addresses: Iterable[tuple[_Ip, bytes]], most: int = ADDRESSES_MAX) -> list[tuple[_Ip, bytes]]:
     found = list(addresses)
-    if len(found) > ADDRESSES_MAX:
+    if len(found) > most:
         raise DatapathError(
-            f"{len(found)} shared addresses on one interface, but a packet filter holds {ADDRESSES_MAX}; "
+            f"{len(found)} shared addresses on one interface, but a packet filter holds {most}; "
             "use fewer addresses or more interfaces"
         )
     return found

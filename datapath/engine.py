@@ -9,7 +9,7 @@ deadline on the boot clock (CLOCK_BOOTTIME, nanoseconds) themselves, so that the
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, runtime_checkable
@@ -23,9 +23,29 @@ class SlotState(enum.IntEnum):
     OPEN = 1
     """accept"""
     DRAINING = 2
-    """accept only flows that a local socket already has"""
+    """accept only flows that a local socket already has, and UDP conversations that are known (`Conversations`)"""
     OPENING = 3
-    """accept new connections and flows that a local socket has; drop the rest silently"""
+    """accept new connections, flows that a local socket has, and all UDP but the conversations that the old owner
+    keeps; drop the rest silently"""
+    NOTING = 4
+    """accept as OPEN does, and note the SYNs: about to drain for a successor who is told of them"""
+    KEEPING_UDP = 5
+    """drain, and accept and note all UDP as well: whose conversations are heard, the next seconds show"""
+    LEAVING_UDP = 6
+    """open, but for UDP: all of it is the old owner's still"""
+
+    @property
+    def drains(self) -> bool:
+        return self in (SlotState.DRAINING, SlotState.KEEPING_UDP)
+
+    @property
+    def opens(self) -> bool:
+        """Gently: somebody else drains."""
+        return self in (SlotState.OPENING, SlotState.LEAVING_UDP)
+
+
+NOTES = frozenset({SlotState.NOTING, SlotState.KEEPING_UDP, SlotState.DRAINING})
+"""a slot in one of these is on its way from here: what was noted of it counts"""
 
 
 class HashKind(enum.StrEnum):
@@ -34,6 +54,44 @@ class HashKind(enum.StrEnum):
     SOURCEIP = "sourceip"
     SOURCEIP_SOURCEPORT = "sourceip-sourceport"
     SOURCEIP_SOURCEPORT_DESTPORT = "sourceip-sourceport-destport"
+    SOURCENET = "sourcenet"
+
+
+class HashOrder(enum.StrEnum):
+    """`clusterip_hash_order`: how the key's words are read."""
+
+    NETWORK = "network"
+    """as they are in the packet: nft's jhash, xt_cluster, and Pacemaker's agent since 2026"""
+    CLUSTERIP = "clusterip"
+    """as ipt_CLUSTERIP had it until Linux 6.5: the address as a number of the host, port 0 where there is none"""
+
+
+class PortFate(enum.StrEnum):
+    """What becomes of packets to a port (`port_rules`)."""
+
+    SHARED = "shared"
+    """hashed, as without a rule"""
+    ONE = "one"
+    """all go to one slot, and so to one host at a time"""
+    REFUSED = "refused"
+    """dropped by every host"""
+
+
+@dataclass(frozen=True, slots=True)
+class PortRule:
+    """What becomes of TCP, UDP and SCTP to these ports of an address; the first rule that fits a packet decides."""
+
+    first: int
+    last: int
+    """first <= last <= 65,535"""
+    fate: PortFate
+    slot: int = 0
+    """for ONE: which slot"""
+    protocol: int = 0
+    """6, 17 or 132; 0: each of them"""
+
+    def fits(self, protocol: int, port: int) -> bool:
+        return self.first <= port <= self.last and self.protocol in (0, protocol)
 
 
 class MacMode(enum.StrEnum):
@@ -59,6 +117,12 @@ class Address:
     slots: int
     """how many slots there are in the cluster (clone-max), 1 … 65,536"""
     mac_mode: MacMode = MacMode.MULTICAST
+    hash_order: HashOrder = HashOrder.NETWORK
+    port_rules: tuple[PortRule, ...] = ()
+
+    def __hash__(self) -> int:
+        """By what tells addresses apart: a set of a thousand is made with each change."""
+        return hash(self.resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +152,54 @@ class Counter:
     slot: int | None
     """the slot that it was counted for; None: counted for the whole address, such as what cannot be hashed"""
     verdict: str
-    """accepted, or the reason of a drop: foreign, closed, expired, unparsable …"""
+    """accepted, or the reason of a drop: foreign, closed, expired, truncated, malformed, refused-port …"""
     packets: int
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """SYNs that a host has taken, and whose repetitions are its own while their slots move (datapath.hold)."""
+
+    syns: frozenset[bytes] = frozenset()
+    """client address, its port, our port and initial sequence number, as in the packet"""
+    flows: frozenset[bytes] = frozenset()
+    """the same without a number, of connections that were half open before SYNs were noted"""
+
+
+CONVERSATIONS_MAX = 4_096
+"""UDP conversations that a move leaves with its old owner; of more none is left there.
+
+They are read once a second by who renews leases meanwhile: 10 to 20 ms with nft.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversations:
+    """UDP conversations of slots that drain (docs/decisions/0029-udp-drains.md)."""
+
+    slots: Mapping[bytes, int] = field(default_factory=dict)
+    """name → slot.  A name is the client's address, its port and our port, as in the packet"""
+    too_many: bool = False
+    """there were more than CONVERSATIONS_MAX"""
+
+
 class DatapathError(Exception):
     """The kernel refused; the text names what was wanted, what it said, and the remedy."""
+
+
+class HelperAwayError(DatapathError):
+    """What another process has to do waits: vipcast-runner is started again, a forwarder is starved.
+
+    Worth trying again in a moment.
+    """
+
+
+class UnconfirmedError(HelperAwayError):
+    """What was asked for is in force already, but nobody has confirmed it yet.
+
+    Ask for the same again, and for nothing else: each other thing is one more that waits to be confirmed.
+    """
 
 
 @runtime_checkable
@@ -105,6 +210,61 @@ class NeedsHelper(Protocol):
 
     def ailment(self) -> str | None:
         """Why packets are not moved although the engine has done its part; None when the helper is well."""
+
+
+@runtime_checkable
+class Reconciles(Protocol):
+    """An engine that answers every SYN once while a slot moves (docs/decisions/0016-held-syns.md).
+
+    The old owner's slot is NOTING, then DRAINING; the new one's is CLOSED, then OPENING.  Raises DatapathError: then
+    the slot moves without, and a client in that moment has to repeat its SYN.
+    """
+
+    def taken(self, resource: str, slots: Collection[int]) -> Taken:
+        """Old owner, once draining: what these slots took from when they were NOTING.
+
+        DatapathError also when there were more than TAKEN_MAX.
+        """
+
+    def conversations(self, resource: str, slots: Collection[int], idle_ns: int) -> Conversations:
+        """Old owner: UDP conversations of these slots that were heard of less than `idle_ns` ago.
+
+        Of slots that are DRAINING the others are forgotten for good, all of them where there are too many: when this
+        returns, no datagram of theirs is accepted any more.  DatapathError: some may be and some may not.
+        """
+
+    def leave(self, resource: str, slots: Collection[int], names: Collection[bytes]) -> None:
+        """New owner: these UDP conversations, and no others of these slots, are the old owner's while they open."""
+
+    def listen(self, resource: str, slots: Collection[int]) -> None:
+        """New owner: keep a copy of each SYN to these closed slots from now on."""
+
+    def refuse(self, resource: str, slots: Collection[int], taken: Taken) -> None:
+        """New owner, before it opens: these SYNs are the old owner's for as long as the slots are OPENING."""
+
+    def release(self, resource: str, slots: Collection[int]) -> int:
+        """New owner, once OPENING: take in what was kept, is not the old owner's and has not come in meanwhile.
+
+        Ends `listen`.  Returns how many it were.
+        """
+
+    def forget(self, resource: str, slots: Collection[int]) -> None:
+        """End `listen` for these slots, if it goes on, without taking anything in."""
+
+
+@runtime_checkable
+class KeepsFlows(Protocol):
+    """An engine that has to put each connection of a slot on a list before the slot moves, and to strike it out.
+
+    Both by steps of a millisecond, between which the caller does what is due; broken off, or not begun, they cost time
+    in `apply` alone.  DatapathError at any step.
+    """
+
+    def prepare(self, resource: str) -> Iterator[None]:
+        """List the connections of all slots that are NOTING or CLOSED, before they are DRAINING or OPENING."""
+
+    def tidy(self) -> Iterator[None]:
+        """Strike out what has ended, and list what is missing: twice a second while slots move."""
 
 
 class Engine(Protocol):
@@ -120,7 +280,7 @@ class Engine(Protocol):
     def apply(self, wishes: Sequence[Wish]) -> list[Change]:
         """Make the kernel hold exactly these addresses and slot states, in one transaction; idempotent.
 
-        Raises DatapathError, and then nothing has changed.
+        Raises DatapathError, and then nothing has changed; UnconfirmedError, and it may come in force later: ask again.
         """
 
     def renew(self, deadline_ns: int) -> None:
@@ -134,9 +294,6 @@ class Engine(Protocol):
 
         Never later than what the kernel goes by.
         """
-
-    def flows_left(self, resource: str, slot: int) -> int:
-        """How many local sockets still belong to this slot: a draining slot may close at 0."""
 
     def state(self) -> list[Wish]:
         """What the kernel holds, read back and not remembered."""

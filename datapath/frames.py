@@ -1,8 +1,7 @@
 """Frames that vipcast reads and writes itself: Ethernet and ARP (RFC 826, RFC 5227).
 
 Parsing is bounded and never raises: what is not a well-formed ARP frame for IPv4 over Ethernet is None.  Building
-raises ValueError when our own caller is wrong.  Neighbour discovery (RFC 4861) has its place here as well: it will
-be parsed and answered by functions of the same shape.
+raises ValueError when our own caller is wrong.  Neighbour discovery has a file of its own (neighbours.py).
 
 This module is pure: no clock, no socket.
 """

@@ -5,6 +5,7 @@ nf_tables holds it in its registers (nft_hash.c) on a little-endian host, and `r
 include/linux/kernel.h.  The key is a row of fields in network byte order, each padded to four bytes:
 
     sourceip                        address
+    sourcenet                       address, its first 24 (IPv6: 56) bits, the others zero
     sourceip-sourceport             address | port 0 0
     sourceip-sourceport-destport    address | port 0 0 | port 0 0
 
@@ -16,16 +17,24 @@ What of a packet is the key (ARCHITECTURE.md, Slots), the same in every engine:
                                                       that one, so its *destination* is the client
     everything else, echo included                    source address
 
-This module is pure: no clock, no socket.  A packet costs two to three microseconds.
+Before that, rules for ports may give a packet of TCP, UDP or SCTP to one slot or to none; an ICMP error goes as the
+packet that it quotes.  In the order of `clusterip` the address is turned round, and port 0 stands where there is
+none: what ipt_CLUSTERIP hashed (net/ipv4/netfilter/ipt_CLUSTERIP.c in Linux 6.5).
+
+Neighbour Discovery is not for a client's slot (`is_neighbour_discovery`): no engine judges it.
+
+This module is pure: no clock, no socket.  A packet costs about three microseconds.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
+from typing import NamedTuple
 
-from datapath.engine import HashKind
+from datapath.engine import Address, HashKind, HashOrder, PortFate, PortRule
 
 JHASH_INITVAL = 0xDEADBEEF
 SLOTS_MAX = 65_536
@@ -34,20 +43,34 @@ PORT_PROTOCOLS = frozenset({6, 17, 132})
 """TCP, UDP, SCTP: those whose header begins with source port and destination port."""
 
 ICMP = 1
+TCP = 6
 ICMPV6 = 58
 ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
 """Unreachable, source quench, redirect, time exceeded, parameter problem: they quote a packet (RFC 792)."""
 ICMPV6_ERROR_MAX = 127
 """Types up to this one are errors (RFC 4443, section 2.1)."""
 ICMP_HEADER = 8
+ND_TYPES = range(133, 138)
+"""Solicitations, advertisements and redirects of Neighbour Discovery (RFC 4861, section 4)."""
+ND_HOP_LIMIT = 255
+"""what a router has forwarded has less: nobody beyond the link can ask or claim"""
 
 IPV4_HEADER_MIN = 20
 IPV6_HEADER = 40
 IPV6_FRAGMENT = 44
-IPV6_NO_NEXT_HEADER = 59
+IPV6_AUTHENTICATION = 51
 IPV6_EXTENSIONS = frozenset({0, 43, 60})
 """Hop-by-hop, routing, destination options: length in units of 8 bytes, the first not counted (RFC 8200)."""
 IPV6_EXTENSIONS_MAX = 64
+
+PORTS_IN_KEY = {
+    HashKind.SOURCEIP: 0,
+    HashKind.SOURCENET: 0,
+    HashKind.SOURCEIP_SOURCEPORT: 1,
+    HashKind.SOURCEIP_SOURCEPORT_DESTPORT: 2,
+}
+NETWORK_BYTES = {4: 3, 16: 7}
+"""Length of an address → how much of it `sourcenet` looks at."""
 
 _M = 0xFFFFFFFF
 _words1 = Struct("<I").unpack
@@ -62,6 +85,18 @@ class Unhashable(enum.Enum):
     TRUNCATED = "shorter than its headers say"
     MALFORMED = "header fields contradict each other"
     NOT_IP = "neither IPv4 nor IPv6"
+    PORT_REFUSED = "its port is refused by a rule"
+
+
+class Seen(NamedTuple):
+    """What of a packet matters for its slot."""
+
+    client: bytes
+    """address, packed"""
+    protocol: int
+    """TCP, UDP or SCTP; 0 for everything that is hashed by address alone"""
+    ports: bytes
+    """the client's, then ours, as far as the packet has them"""
 
 
 def _final(a: int, b: int, c: int) -> int:
@@ -134,6 +169,7 @@ def key_of(
     source: bytes | IPv4Address | IPv6Address,
     source_port: int | None = None,
     destination_port: int | None = None,
+    order: HashOrder = HashOrder.NETWORK,
 ) -> bytes:
     """The key of a client: pass ports for TCP, UDP and SCTP, none for fragments and everything else.
 
@@ -141,37 +177,122 @@ def key_of(
     the source port is known, or when a port is outside 0 … 65,535.
     """
     address = source if isinstance(source, bytes) else source.packed
-    if kind is HashKind.SOURCEIP or source_port is None:
-        return address
+    count = PORTS_IN_KEY[kind] if source_port is not None else 0
+    ports = [source_port, destination_port][:count]
+    if None in ports:
+        raise ValueError(f"{kind.value} needs the destination port as well")
     try:
-        if kind is HashKind.SOURCEIP_SOURCEPORT:
-            return address + source_port.to_bytes(2, "big") + b"\0\0"
-        if destination_port is None:
-            raise ValueError(f"{kind.value} needs the destination port as well")
-        return address + source_port.to_bytes(2, "big") + b"\0\0" + destination_port.to_bytes(2, "big") + b"\0\0"
+        packed = b"".join(port.to_bytes(2, "big") for port in ports if port is not None)
     except OverflowError:
         raise ValueError(f"ports are 0 to 65535, got {source_port} and {destination_port}") from None
+    return _assembled(address, packed, kind, order)
 
 
-def slot_of_packet(packet: bytes, kind: HashKind, seed: int, slots: int) -> int | Unhashable:
+def _assembled(client: bytes, ports: bytes, kind: HashKind, order: HashOrder) -> bytes:
+    """The key of an address and as many ports (two bytes each) as count."""
+    if kind is HashKind.SOURCENET:
+        length = len(client)
+        return client[: NETWORK_BYTES[length]].ljust(length, b"\0")
+    if order is HashOrder.CLUSTERIP:
+        client = client[::-1]
+        ports = ports.ljust(2 * PORTS_IN_KEY[kind], b"\0")
+    if not ports:
+        return client
+    first = client + ports[:2] + b"\0\0"
+    return first if len(ports) == 2 else first + ports[2:] + b"\0\0"
+
+
+def slot_of_flow(
+    address: Address, client: bytes | IPv4Address | IPv6Address, port: int, own_port: int, protocol: int = TCP
+) -> int | Unhashable:
+    """The slot of a flow between a client and a port of the address, rules for ports included."""
+    packed = client if isinstance(client, bytes) else client.packed
+    seen = Seen(packed, protocol, port.to_bytes(2, "big") + own_port.to_bytes(2, "big"))
+    return _slot_of_seen(
+        seen, address.hash_kind, address.seed, address.slots, address.hash_order, address.port_rules
+    )
+
+
+def slot_of_packet(
+    packet: bytes,
+    kind: HashKind,
+    seed: int,
+    slots: int,
+    order: HashOrder = HashOrder.NETWORK,
+    rules: Sequence[PortRule] = (),
+) -> int | Unhashable:
     """The slot of a packet, given from its IP header on; bytes after the IP length (padding) are ignored."""
-    key = key_of_packet(packet, kind)
+    seen = look(packet)
+    return seen if isinstance(seen, Unhashable) else _slot_of_seen(seen, kind, seed, slots, order, rules)
+
+
+def slot_for(address: Address, packet: bytes) -> int | Unhashable:
+    """The slot of a packet to this address."""
+    rules = address.port_rules
+    return slot_of_packet(packet, address.hash_kind, address.seed, address.slots, address.hash_order, rules)
+
+
+def _slot_of_seen(
+    seen: Seen, kind: HashKind, seed: int, slots: int, order: HashOrder, rules: Sequence[PortRule]
+) -> int | Unhashable:
+    if rules and seen.protocol:
+        if len(seen.ports) < 4:
+            return Unhashable.TRUNCATED
+        rule = rule_for(rules, seen.protocol, seen.ports[2] << 8 | seen.ports[3])
+        if rule is not None and rule.fate is PortFate.REFUSED:
+            return Unhashable.PORT_REFUSED
+        if rule is not None and rule.fate is PortFate.ONE:
+            return rule.slot
+    key = _key_of_seen(seen, kind, order)
     return key if isinstance(key, Unhashable) else (jhash(key, seed) * slots) >> 32
 
 
-def key_of_packet(packet: bytes, kind: HashKind) -> bytes | Unhashable:
+def rule_for(rules: Sequence[PortRule], protocol: int, port: int) -> PortRule | None:
+    """The rule that decides about packets to this port; None where there is none, and they are hashed."""
+    return next((rule for rule in rules if rule.fits(protocol, port)), None)
+
+
+def key_of_packet(packet: bytes, kind: HashKind, order: HashOrder = HashOrder.NETWORK) -> bytes | Unhashable:
     """What of this packet is hashed, or why it cannot be."""
+    seen = look(packet)
+    return seen if isinstance(seen, Unhashable) else _key_of_seen(seen, kind, order)
+
+
+def _key_of_seen(seen: Seen, kind: HashKind, order: HashOrder) -> bytes | Unhashable:
+    wanted = 2 * PORTS_IN_KEY[kind] if seen.protocol else 0
+    if len(seen.ports) < wanted:
+        return Unhashable.TRUNCATED
+    return _assembled(seen.client, seen.ports[:wanted], kind, order)
+
+
+def is_neighbour_discovery(packet: bytes) -> bool:
+    """Whether the segment speaks, and no client: such a packet has no slot, every host hears it.
+
+    Told as every engine can tell it, and no router's neighbour can forge it (RFC 4861, section 11.2): the type, no
+    extension header before it, and a hop limit that has not been touched.
+    """
+    return (
+        len(packet) > IPV6_HEADER
+        and packet[0] >> 4 == 6
+        and packet[6] == ICMPV6
+        and packet[7] == ND_HOP_LIMIT
+        and packet[IPV6_HEADER] in ND_TYPES
+    )
+
+
+def look(packet: bytes) -> Seen | Unhashable:
+    """What matters of this packet, or why nothing can be said."""
     if not packet:
         return Unhashable.TRUNCATED
     version = packet[0] >> 4
     if version == 4:
-        return _key_of_ipv4(packet, kind)
+        return _look_at_ipv4(packet)
     if version == 6:
-        return _key_of_ipv6(packet, kind)
+        return _look_at_ipv6(packet)
     return Unhashable.NOT_IP
 
 
-def _key_of_ipv4(packet: bytes, kind: HashKind) -> bytes | Unhashable:
+def _look_at_ipv4(packet: bytes) -> Seen | Unhashable:
     if len(packet) < IPV4_HEADER_MIN:
         return Unhashable.TRUNCATED
     header = (packet[0] & 0x0F) * 4
@@ -182,32 +303,20 @@ def _key_of_ipv4(packet: bytes, kind: HashKind) -> bytes | Unhashable:
         return Unhashable.TRUNCATED
     source = packet[12:16]
     if packet[6] & 0x3F or packet[7]:  # more fragments, or an offset
-        return source
+        return Seen(source, 0, b"")
     protocol = packet[9]
     if protocol in PORT_PROTOCOLS:
-        return _key_with_ports(packet, header, end, source, kind)
+        return Seen(source, protocol, packet[header : min(header + 4, end)])
     if protocol == ICMP:
         if header + ICMP_HEADER > end:
             return Unhashable.TRUNCATED
         if packet[header] in ICMP_ERRORS:
-            return _key_of_ipv4_quote(packet[header + ICMP_HEADER : end], kind)
-    return source
+            return _look_at_ipv4_quote(packet[header + ICMP_HEADER : end])
+    return Seen(source, 0, b"")
 
 
-def _key_with_ports(packet: bytes, at: int, end: int, source: bytes, kind: HashKind) -> bytes | Unhashable:
-    if kind is HashKind.SOURCEIP:
-        return source
-    if at + 2 > end:
-        return Unhashable.TRUNCATED
-    if kind is HashKind.SOURCEIP_SOURCEPORT:
-        return source + packet[at : at + 2] + b"\0\0"
-    if at + 4 > end:
-        return Unhashable.TRUNCATED
-    return source + packet[at : at + 2] + b"\0\0" + packet[at + 2 : at + 4] + b"\0\0"
-
-
-def _key_of_ipv4_quote(quote: bytes, kind: HashKind) -> bytes | Unhashable:
-    """The key of the flow that an ICMP error is about; the quote was sent by us, so ports are the other way round.
+def _look_at_ipv4_quote(quote: bytes) -> Seen | Unhashable:
+    """The flow that an ICMP error is about; the quote was sent by us, so ends are the other way round.
 
     A quoted *first* fragment still shows its ports, and they name the connection: only an offset hides them.
     """
@@ -219,11 +328,11 @@ def _key_of_ipv4_quote(quote: bytes, kind: HashKind) -> bytes | Unhashable:
     client = quote[16:20]
     offset = (quote[6] & 0x1F) << 8 | quote[7]
     if offset or quote[9] not in PORT_PROTOCOLS:
-        return client
-    return _key_with_quoted_ports(quote, header, client, kind)
+        return Seen(client, 0, b"")
+    return Seen(client, quote[9], _quoted_ports(quote, header))
 
 
-def _key_of_ipv6_quote(quote: bytes, kind: HashKind) -> bytes | Unhashable:
+def _look_at_ipv6_quote(quote: bytes) -> Seen | Unhashable:
     """As for IPv4; where extension headers stand before the ports, by address."""
     if len(quote) < IPV6_HEADER:
         return Unhashable.TRUNCATED
@@ -231,21 +340,16 @@ def _key_of_ipv6_quote(quote: bytes, kind: HashKind) -> bytes | Unhashable:
         return Unhashable.MALFORMED
     client = quote[24:40]
     if quote[6] not in PORT_PROTOCOLS:
-        return client
-    return _key_with_quoted_ports(quote, IPV6_HEADER, client, kind)
+        return Seen(client, 0, b"")
+    return Seen(client, quote[6], _quoted_ports(quote, IPV6_HEADER))
 
 
-def _key_with_quoted_ports(quote: bytes, at: int, client: bytes, kind: HashKind) -> bytes | Unhashable:
-    if kind is HashKind.SOURCEIP:
-        return client
-    if at + 4 > len(quote):
-        return Unhashable.TRUNCATED
-    if kind is HashKind.SOURCEIP_SOURCEPORT:
-        return client + quote[at + 2 : at + 4] + b"\0\0"
-    return client + quote[at + 2 : at + 4] + b"\0\0" + quote[at : at + 2] + b"\0\0"
+def _quoted_ports(quote: bytes, at: int) -> bytes:
+    """The client's port, then ours; none where either has been cut off."""
+    return quote[at + 2 : at + 4] + quote[at : at + 2] if at + 4 <= len(quote) else b""
 
 
-def _key_of_ipv6(packet: bytes, kind: HashKind) -> bytes | Unhashable:
+def _look_at_ipv6(packet: bytes) -> Seen | Unhashable:
     if len(packet) < IPV6_HEADER:
         return Unhashable.TRUNCATED
     end = IPV6_HEADER + (packet[4] << 8 | packet[5])
@@ -254,18 +358,24 @@ def _key_of_ipv6(packet: bytes, kind: HashKind) -> bytes | Unhashable:
     source = packet[8:24]
     upper = _upper_layer(packet, end)
     if upper is None:
-        return source
+        return Seen(source, 0, b"")
     if isinstance(upper, Unhashable):
         return upper
     protocol, at = upper
     if protocol in PORT_PROTOCOLS:
-        return _key_with_ports(packet, at, end, source, kind)
+        return Seen(source, protocol, packet[at : min(at + 4, end)])
     if protocol == ICMPV6:
         if at + ICMP_HEADER > end:
             return Unhashable.TRUNCATED
         if packet[at] <= ICMPV6_ERROR_MAX:
-            return _key_of_ipv6_quote(packet[at + ICMP_HEADER : end], kind)
-    return source
+            return _look_at_ipv6_quote(packet[at + ICMP_HEADER : end])
+    return Seen(source, 0, b"")
+
+
+def upper_layer(packet: bytes) -> int | None:
+    """The protocol behind the extension headers of an IPv6 packet that `look` understands; None for a fragment."""
+    upper = _upper_layer(packet, IPV6_HEADER + (packet[4] << 8 | packet[5]))
+    return upper[0] if isinstance(upper, tuple) else None
 
 
 def _upper_layer(packet: bytes, end: int) -> tuple[int, int] | Unhashable | None:
@@ -287,6 +397,8 @@ def _upper_layer(packet: bytes, end: int) -> tuple[int, int] | Unhashable | None
             if at + 2 > end:
                 return Unhashable.TRUNCATED
             length = (packet[at + 1] + 1) * 8
+        elif protocol == IPV6_AUTHENTICATION and at + 2 > end:
+            return Unhashable.TRUNCATED
         else:
             return protocol, at
         protocol = packet[at]

@@ -22,6 +22,7 @@ def shared_mac(
 
     multicast: md5 of "<ip> <prefixlen> <broadcast>\\n", the first six octets, the second hexadecimal digit made 1
     where it is even.  Mixed clusters depend on it bit for bit: this is what Pacemaker's IPaddr2 agent computes.
+    For IPv6 it begins with 33:33 instead, as the agent has it since 2026: what bridges take for IPv6 multicast.
     igmp: 01:00:5e:7f:x:y with the last two octets of the address, the MAC of the group 239.255.x.y.
     unicast: the same digest as a locally administered individual address.
 
@@ -30,18 +31,32 @@ def shared_mac(
     """
     if mode is MacMode.IGMP:
         return group_mac(igmp_group(ip))
-    network = ip_interface((ip, prefixlen)).network
-    if broadcast is None and ip.version == 4:
-        broadcast = IPv4Address(int(network.broadcast_address))
-    words = [str(ip), str(prefixlen), *([str(broadcast)] if broadcast is not None else [])]
-    digits = hashlib.md5((" ".join(words) + "\n").encode(), usedforsecurity=False).hexdigest()[:12]
+    digits = _digest(ip, prefixlen, broadcast)[:12]
     if mode is MacMode.UNICAST:
         # 0b10 in the low bits of the first octet: individual, locally administered (IEEE 802, clause 8.2)
         first = int(digits[:2], 16) & 0xFC | 0x02
         digits = f"{first:02x}{digits[2:]}"
+    elif ip.version == 6:
+        digits = f"3333{digits[4:]}"
     elif digits[1] in _EVEN:
         digits = f"{digits[0]}1{digits[2:]}"
     return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
+
+
+def agents_seed(ip: IPv4Address | IPv6Address, prefixlen: int, broadcast: IPv4Address | None = None) -> int:
+    """The seed that Pacemaker's IPaddr2 agent hashes with since 2026 when none is given: of the same digest.
+
+    Raises ValueError for a prefix length that the address cannot have.
+    """
+    return int(_digest(ip, prefixlen, broadcast)[:8], 16)
+
+
+def _digest(ip: IPv4Address | IPv6Address, prefixlen: int, broadcast: IPv4Address | None) -> str:
+    network = ip_interface((ip, prefixlen)).network
+    if broadcast is None and ip.version == 4:
+        broadcast = IPv4Address(int(network.broadcast_address))
+    words = [str(ip), str(prefixlen), *([str(broadcast)] if broadcast is not None else [])]
+    return hashlib.md5((" ".join(words) + "\n").encode(), usedforsecurity=False).hexdigest()
 
 
 def igmp_group(ip: IPv4Address | IPv6Address) -> IPv4Address:

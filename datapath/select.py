@@ -10,7 +10,7 @@ from pathlib import Path
 
 from datapath.engine import Address, DatapathError, Engine, HashKind
 from datapath.netlink import Message, Socket
-from datapath.nft import ruleset
+from datapath.nft import belts, ruleset
 from datapath.nft.lease import Term, renewal
 from datapath.nft.protocol import NETLINK_NETFILTER, Family, abandoned_batch, batch
 from datapath.nft.readback import Reader
@@ -94,13 +94,15 @@ def _features() -> list[tuple[str, list[Message]]]:
     tables = [*ruleset.drop_table(Family.NETDEV), *ruleset.netdev_table()]
     hooked = [*tables, *ruleset.hook_interface(probe.interface)]
     leased = [*hooked, *renewal(Term(wall_ns=1, timeout_ms=1000))]
-    belted = [*leased, *ruleset.drop_table(Family.ARP), *ruleset.arp_table()]
+    belted = [*leased, *ruleset.drop_table(Family.ARP), *belts.arp_table()]
+    belted6 = [*belted, *ruleset.drop_table(Family.IP6), *belts.neighbour_table()]
     return [
         ("it has no nf_tables for the netdev family (NF_TABLES_NETDEV)", tables),
         ("nf_tables has no ingress hook (NETFILTER_INGRESS)", hooked),
         ("nf_tables has no interval sets with timeouts", leased),
         ("nf_tables has no ARP family (NF_TABLES_ARP)", belted),
-        ("nf_tables has no hash, dynamic sets or named counters (NFT_HASH)", belted + ruleset.add_address(probe)),
+        ("nf_tables has no IPv6 family (NF_TABLES_IPV6)", belted6),
+        ("nf_tables has no hash, dynamic sets or named counters (NFT_HASH)", belted6 + ruleset.add_address(probe)),
     ]
 
 
@@ -143,7 +145,7 @@ def _take_down_nft() -> None:
     except DatapathError:
         return  # no nf_tables, no rules
     try:
-        for family in (Family.NETDEV, Family.ARP):
+        for family in Family:
             if Reader(netlink).has_table(family):
                 netlink.transact(batch(ruleset.drop_table(family)))
     except DatapathError as problem:

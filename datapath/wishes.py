@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
-from datapath.engine import Address, Change, DatapathError, SlotState, Wish
+from datapath import ports
+from datapath.engine import (
+    Address,
+    Change,
+    DatapathError,
+    HashKind,
+    HashOrder,
+    PortFate,
+    SlotState,
+    Wish,
+)
 from datapath.hashing import SLOTS_MAX
 from datapath.mac import parse_mac
 
@@ -13,7 +24,12 @@ _WORDS = {
     SlotState.OPEN: "opened",
     SlotState.DRAINING: "draining",
     SlotState.OPENING: "opening",
+    SlotState.NOTING: "noting",
+    SlotState.KEEPING_UDP: "draining, UDP kept",
+    SlotState.LEAVING_UDP: "opening, but for UDP",
 }
+_STATES = tuple(SlotState)
+"""by their numbers; CLOSED is 0"""
 _SEED_MAX = 0xFFFFFFFF
 
 
@@ -33,27 +49,57 @@ def check(wishes: Sequence[Wish]) -> list[Wish]:
         _check_address(address)
         resources.add(address.resource)
         ips.add(address.ip)
-        outside = [slot for slot in wish.states if not 0 <= slot < address.slots]
-        if outside:
+        if wish.states and not (min(wish.states) >= 0 and max(wish.states) < address.slots):
+            outside = [slot for slot in wish.states if not 0 <= slot < address.slots]
             raise DatapathError(
                 f"{address.resource} has no slot {outside[0]}: its slots are 0 to {address.slots - 1}"
             )
-        states = {slot: SlotState(state) for slot, state in wish.states.items() if state != SlotState.CLOSED}
-        checked.append(Wish(address, states))
+        checked.append(Wish(address, {slot: _STATES[state] for slot, state in wish.states.items() if state}))
     return checked
 
 
+@lru_cache(maxsize=8192)
 def _check_address(address: Address) -> None:
     if not 1 <= address.slots <= SLOTS_MAX:
         raise DatapathError(f"{address.resource} wants {address.slots} slots; 1 to {SLOTS_MAX} are possible")
     if not 0 <= address.seed <= _SEED_MAX:
         raise DatapathError(f"{address.resource} has the seed {address.seed}; it is a number of 32 bits")
+    if address.hash_order is HashOrder.CLUSTERIP:
+        _check_clusterip(address)
+    _check_port_rules(address)
     try:
         spelled = parse_mac(address.mac, address.mac_mode)
     except ValueError as problem:
         raise DatapathError(f"{address.resource}: {problem}") from problem
     if spelled != address.mac:
         raise DatapathError(f"{address.resource}: write its MAC {address.mac!r} as {spelled}")
+
+
+def _check_clusterip(address: Address) -> None:
+    if address.ip.version != 4:
+        raise DatapathError(
+            f"{address.resource}: clusterip_hash_order=clusterip is for IPv4, ipt_CLUSTERIP had no IPv6; leave it out"
+        )
+    if address.hash_kind is HashKind.SOURCENET:
+        raise DatapathError(
+            f"{address.resource}: ipt_CLUSTERIP had no hash {address.hash_kind.value}; "
+            "choose another clusterip_hash, or leave clusterip_hash_order out"
+        )
+
+
+def _check_port_rules(address: Address) -> None:
+    try:
+        understood = ports.parse(ports.spell(address.port_rules))
+    except (ValueError, KeyError) as problem:
+        raise DatapathError(f"{address.resource}: {problem}") from problem
+    if understood != address.port_rules:
+        raise DatapathError(f"{address.resource}: {ports.spell(address.port_rules)!r} are no rules for ports")
+    for rule in address.port_rules:
+        if rule.fate is PortFate.ONE and not 0 <= rule.slot < address.slots:
+            raise DatapathError(
+                f"{address.resource}: ports {rule.first} to {rule.last} are to go to slot {rule.slot}, "
+                f"but its slots are 0 to {address.slots - 1}"
+            )
 
 
 def differences(held: Iterable[Wish], wanted: Iterable[Wish]) -> list[Change]:
@@ -71,12 +117,32 @@ def differences(held: Iterable[Wish], wanted: Iterable[Wish]) -> list[Change]:
             detail = f"{ip}/{wish.address.prefixlen} on {wish.address.interface}, {wish.address.mac}"
             changes.append(Change(wish.address.resource, "added", detail=detail))
             old = Wish(wish.address)
-        changes += _slot_changes(old, wish)
+        if old.states != wish.states:
+            changes += _slot_changes(old, wish)
     return changes
+
+
+def whom_it_concerns(prepared: frozenset[Address] | None, after: Sequence[Address]) -> tuple[list[Address], bool]:
+    """(addresses that the host is to be set up for, whether there may be something to take back).
+
+    `prepared` are those that it was last set up for; None: that is not known, so all are looked at.
+    """
+    if prepared is None:
+        return list(after), True
+    return [address for address in after if address not in prepared], not prepared.issubset(after)
+
+
+def changed_slots(before: Mapping[int, SlotState], after: Mapping[int, SlotState]) -> list[int]:
+    """Slots whose state differs, in order; what is not named is closed.  Thousands of slots change in one lease."""
+    if not (before and after):
+        return [slot for slot, state in sorted((before or after).items()) if state]
+    closed = SlotState.CLOSED
+    was, is_ = before.get, after.get
+    return [slot for slot in sorted(before.keys() | after.keys()) if was(slot, closed) is not is_(slot, closed)]
 
 
 def _slot_changes(old: Wish, new: Wish) -> list[Change]:
     by_state: dict[SlotState, list[int]] = {}
-    for slot in sorted({slot for slot, _ in old.states.items() ^ new.states.items()}):
+    for slot in changed_slots(old.states, new.states):
         by_state.setdefault(new.states.get(slot, SlotState.CLOSED), []).append(slot)
     return [Change(new.address.resource, _WORDS[state], tuple(slots)) for state, slots in by_state.items()]

@@ -10,7 +10,7 @@ import pytest
 from scapy.layers.inet import IP, TCP
 
 from datapath.engine import DatapathError
-from datapath.flows import Flow, FlowProbe, TcpState, flows
+from datapath.flows import Flow, FlowProbe, TcpState, abort, flows
 from tests.netns.raw_segment import Station, segment, wait_for
 
 pytestmark = pytest.mark.root
@@ -83,6 +83,24 @@ def test_a_closed_connection_is_flagged_as_time_wait(host: Station) -> None:
             lambda: [flow for flow in flows(IPv4Address(LOCAL)) if flow.local_port == PORT and flow.time_wait],
         )
         assert len(found) == 1
+
+
+def test_connections_that_are_aborted_are_reset_and_no_others(host: Station) -> None:
+    with socket.create_server((LOCAL, PORT)) as listener:
+        clients = [socket.create_connection((LOCAL, PORT)) for _ in range(2)]
+        served = [listener.accept()[0] for _ in clients]
+        port = clients[0].getsockname()[1]
+        doomed = [f for f in flows(IPv4Address(LOCAL)) if (f.local_port, f.remote_port) == (PORT, port)]
+        assert abort(doomed) == 1
+        assert abort(doomed) == 0, "it is gone, and the listener in its place stays"
+        with pytest.raises(ConnectionResetError):
+            clients[0].recv(1)
+        served[1].sendall(b"a")
+        assert clients[1].recv(1) == b"a"
+        with socket.create_connection((LOCAL, PORT)):
+            listener.accept()[0].close()
+        for one in (*clients, *served):
+            one.close()
 
 
 def test_a_half_open_connection_is_listed_and_found(host: Station) -> None:

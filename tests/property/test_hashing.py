@@ -6,7 +6,7 @@ over the rest.  It shares no line with datapath.hashing.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +21,8 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Raw
 
-from datapath.engine import HashKind
-from datapath.hashing import Unhashable, jhash, key_of, key_of_packet, slot_of_packet
+from datapath.engine import HashKind, HashOrder, PortFate, PortRule
+from datapath.hashing import PORTS_IN_KEY, Unhashable, jhash, key_of, key_of_packet, slot_of_packet
 
 KINDS = st.sampled_from(list(HashKind))
 PORTS = st.integers(0, 65_535)
@@ -123,7 +123,7 @@ def test_all_fragments_of_a_datagram_meet(
 ) -> None:
     flags = "MF" if more or not offset else 0
     fragment = IP(src=client, dst=vip, frag=offset, flags=flags, proto=17) / Raw(port.to_bytes(2, "big") * 4)
-    assert key_of_packet(bytes(fragment), kind) == IPv4Address(client).packed
+    assert key_of_packet(bytes(fragment), kind) == key_of(kind, IPv4Address(client))
 
 
 @given(KINDS, st.integers(1, 2**64), PORTS, PORTS)
@@ -141,7 +141,65 @@ def test_extension_headers_hide_no_ports(kind: HashKind, host: int, port: int, s
 @given(KINDS, PORTS, st.integers(0, 8191), st.booleans())
 def test_ipv6_fragments_and_echo_go_by_address(kind: HashKind, port: int, offset: int, more: bool) -> None:
     ip = IPv6(src="fd00::7", dst="fd77::1")
-    address = bytes(ip)[8:24]
+    address = key_of(kind, bytes(ip)[8:24])
     fragment = IPv6ExtHdrFragment(offset=offset, m=int(more or not offset), nh=17)
     assert key_of_packet(bytes(ip / fragment / UDP(sport=port)), kind) == address
     assert key_of_packet(bytes(ip / ICMPv6EchoRequest(id=port)), kind) == address
+
+
+@given(KINDS, ADDRESSES, PORTS, PORTS)
+def test_the_clusterip_order_reads_the_address_as_a_number_of_the_host(
+    kind: HashKind, client: str, port: int, service: int
+) -> None:
+    """jhash_1word(ntohl(saddr), …), jhash_2words(…, sport, …), jhash_3words(…, dport, …) of ipt_CLUSTERIP."""
+    if kind is HashKind.SOURCENET:
+        return
+    words = [int(IPv4Address(client)), *(int.from_bytes(p.to_bytes(2, "big"), "little") for p in (port, service))]
+    key = b"".join(word.to_bytes(4, "little") for word in words[: 1 + PORTS_IN_KEY[kind]])
+    assert key_of(kind, IPv4Address(client), port, service, HashOrder.CLUSTERIP) == key
+    # it knew port 0 where there is none
+    assert key_of(kind, IPv4Address(client), order=HashOrder.CLUSTERIP) == key[:4].ljust(len(key), b"\0")
+
+
+@given(st.integers(0, 0xFFFFFFFF), st.integers(0, 2**128 - 1), st.integers(0, 255), st.integers(0, 2**72 - 1))
+def test_clients_of_one_network_stay_together(four: int, six: int, host4: int, host6: int) -> None:
+    kind = HashKind.SOURCENET
+    assert key_of(kind, IPv4Address(four)) == key_of(kind, IPv4Address(four & ~0xFF | host4))
+    assert key_of(kind, IPv6Address(six)) == key_of(kind, IPv6Address(six & ~(2**72 - 1) | host6))
+    assert key_of(kind, IPv4Address(four)) != key_of(kind, IPv4Address(four ^ 0x100))
+    assert key_of(kind, IPv6Address(six)) != key_of(kind, IPv6Address(six ^ 2**72))
+
+
+RULES = (
+    PortRule(22, 22, PortFate.ONE, slot=3, protocol=6),
+    PortRule(20, 30, PortFate.REFUSED),
+    PortRule(80, 443, PortFate.SHARED),
+    PortRule(0, 65_535, PortFate.ONE, slot=1),
+)
+
+
+@given(KINDS, ADDRESSES, PORTS, st.sampled_from([21, 22, 30, 79, 80, 443, 444, 0, 65_535]), st.booleans())
+def test_the_first_rule_that_fits_decides(kind: HashKind, client: str, port: int, service: int, tcp: bool) -> None:
+    layer = TCP(sport=port, dport=service) if tcp else UDP(sport=port, dport=service)
+    packet = bytes(IP(src=client, dst="192.0.2.1") / layer)
+    got = slot_of_packet(packet, kind, 7, 64, rules=RULES)
+    if service == 22 and tcp:
+        assert got == 3
+    elif 20 <= service <= 30:
+        assert got is Unhashable.PORT_REFUSED
+    elif 80 <= service <= 443:
+        assert got == slot_of_packet(packet, kind, 7, 64)
+    else:
+        assert got == 1
+    back = TCP(sport=service, dport=port) if tcp else UDP(sport=service, dport=port)
+    error = IP(src="192.0.2.9", dst="192.0.2.1") / ICMP(type=3) / IP(src="192.0.2.1", dst=client) / back
+    assert slot_of_packet(bytes(error), kind, 7, 64, rules=RULES) == got
+
+
+@given(KINDS, ADDRESSES)
+def test_what_has_no_ports_knows_no_rules_for_ports(kind: HashKind, client: str) -> None:
+    for layer in (ICMP(type=8), Raw(b"x" * 8)):
+        packet = bytes(IP(src=client, dst="192.0.2.1") / layer)
+        assert slot_of_packet(packet, kind, 7, 64, rules=RULES) == slot_of_packet(packet, kind, 7, 64)
+    fragment = bytes(IP(src=client, dst="192.0.2.1", flags="MF", proto=6) / Raw(b"\0\x14\0\x16"))
+    assert slot_of_packet(fragment, kind, 7, 64, rules=RULES) == slot_of_packet(fragment, kind, 7, 64)

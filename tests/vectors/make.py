@@ -1,31 +1,36 @@
-"""Write jhash.json anew from the answers of this machine's kernel.
+"""Write the vectors anew from the answers of this machine's kernel (as root; it works in a namespace of its own).
 
-python -m tests.vectors.make > tests/vectors/jhash.json    (as root; it works in a namespace of its own)
+python -m tests.vectors.make keys > tests/vectors/jhash.json
+python -m tests.vectors.make flows > tests/vectors/flows.json
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 
+from tests.netns import flow_vectors, kernel_hash, named
 from tests.netns.inside import Inside
-from tests.netns.kernel_hash import cases, kernel_slots
 
 NAMESPACE = "vchash"
 
 
-def main() -> None:
-    subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
+def main(what: str) -> None:
+    named.add(NAMESPACE)
     inside = Inside(NAMESPACE)
     try:
-        answered = inside.call(kernel_slots, cases(20))
+        if what == "flows":
+            answered = [asdict(flow) for flow in inside.call(flow_vectors.kernel_slots, flow_vectors.vectors(20))]
+        else:
+            answered = [asdict(case) for case in inside.call(kernel_hash.kernel_slots, kernel_hash.cases(20))]
     finally:
         inside.kill()
-        subprocess.run(["ip", "netns", "del", NAMESPACE], check=True)
-    sys.stdout.write("[\n" + ",\n".join(json.dumps(asdict(case)) for case in answered) + "\n]\n")
+        named.delete(NAMESPACE)
+    sys.stdout.write("[\n" + ",\n".join(json.dumps(vector) for vector in answered) + "\n]\n")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] not in (["keys"], ["flows"]):
+        sys.exit(__doc__)
+    main(sys.argv[1])

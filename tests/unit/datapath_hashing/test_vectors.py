@@ -7,7 +7,8 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from datapath.engine import HashKind
-from datapath.hashing import jhash, key_of, reciprocal_scale, slot
+from datapath.hashing import jhash, key_of, reciprocal_scale, slot, slot_of_packet
+from tests.netns.flow_vectors import PROTOCOLS, read_flows
 from tests.netns.kernel_hash import read_vectors
 
 
@@ -42,7 +43,9 @@ def test_a_key_is_fields_in_network_order_padded_to_four_bytes(kind: HashKind, k
 
 def test_without_ports_every_kind_hashes_by_address() -> None:
     for kind in HashKind:
-        assert key_of(kind, IPv6Address("fd00::7")) == IPv6Address("fd00::7").packed
+        network = HashKind.SOURCENET
+        whole = IPv6Address("fd00::" if kind is network else "fd00::7")
+        assert key_of(kind, IPv6Address("fd00::7")) == whole.packed
 
 
 def test_a_port_that_cannot_be_is_named() -> None:
@@ -50,3 +53,13 @@ def test_a_port_that_cannot_be_is_named() -> None:
         key_of(HashKind.SOURCEIP_SOURCEPORT, IPv4Address("10.0.0.1"), 70_000)
     with pytest.raises(ValueError, match="destination port"):
         key_of(HashKind.SOURCEIP_SOURCEPORT_DESTPORT, IPv4Address("10.0.0.1"), 80)
+
+
+def test_real_packets_have_the_slots_that_the_kernels_own_hash_gave_them() -> None:
+    """tests/vectors/flows.json: every protocol and hash, both families."""
+    flows = read_flows()
+    assert {(flow.version, flow.protocol, flow.hash) for flow in flows} == {
+        (version, protocol, kind.value) for version in (4, 6) for protocol in PROTOCOLS for kind in HashKind
+    }
+    for flow in flows:
+        assert slot_of_packet(flow.packet, HashKind(flow.hash), flow.seed, flow.total) == flow.slot, flow
