@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 from collections import deque
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from struct import Struct
@@ -31,6 +32,8 @@ _MAP_IDS_AT = 56
 _map_info = Struct("=IIIIII16s")
 """struct bpf_map_info: type, id, key_size, value_size, max_entries, map_flags, name"""
 _MAPS_MAX = 64
+_BATCH = 4096
+"""entries of a hash map in one call; a bucket must fit"""
 
 _Printer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
@@ -69,6 +72,9 @@ class Libbpf:
             ("bpf_map_update_elem", number, number, text, text, ctypes.c_uint64),
             ("bpf_map_delete_elem", number, number, text),
             ("bpf_map_lookup_elem", number, number, text, pointer),
+            ("bpf_map_lookup_batch", number, number, pointer, pointer, text, text, words, pointer),
+            ("bpf_map_update_batch", number, number, text, text, words, pointer),
+            ("bpf_map_delete_batch", number, number, text, words, pointer),
         ):
             function = getattr(self._library, str(name))
             function.restype = result
@@ -150,7 +156,10 @@ class Libbpf:
         return int(_prog_head.unpack_from(self._info(descriptor, bytearray(_PROG_INFO_BYTES)))[1])
 
     def maps_of_program(self, program_id: int) -> dict[str, int]:
-        """Name → a new descriptor of each map that a loaded program uses.  Needs CAP_SYS_ADMIN (bpf(2))."""
+        """Name → a new descriptor of each map that a loaded program uses.
+
+        Needs CAP_SYS_ADMIN (bpf(2)); who does not have it: `datapath.bpf.inheritance`.
+        """
         program = self._check(self._library.bpf_prog_get_fd_by_id(program_id), f"open the BPF program {program_id}")
         found: dict[str, int] = {}
         try:
@@ -162,7 +171,7 @@ class Libbpf:
             count = int.from_bytes(answer[_NR_MAP_IDS_AT : _NR_MAP_IDS_AT + 4], "little")
             for number in ids[: min(count, _MAPS_MAX)]:
                 descriptor = self._check(self._library.bpf_map_get_fd_by_id(number), f"open the BPF map {number}")
-                found[self._map_name(descriptor)] = descriptor
+                found[self.map_name(descriptor)] = descriptor
         except DatapathError:
             for descriptor in found.values():
                 os.close(descriptor)
@@ -171,7 +180,8 @@ class Libbpf:
             os.close(program)
         return found
 
-    def _map_name(self, descriptor: int) -> str:
+    def map_name(self, descriptor: int) -> str:
+        """As its maker called it, 15 bytes of that."""
         name: bytes = _map_info.unpack_from(self._info(descriptor, bytearray(_map_info.size)))[6]
         return name.split(b"\0", 1)[0].decode(errors="replace")
 
@@ -190,6 +200,47 @@ class Libbpf:
         result = self._library.bpf_map_delete_elem(descriptor, key)
         if result < 0 and ctypes.get_errno() != errno.ENOENT:
             self._check(result, "delete from a BPF map")
+
+    def items(self, descriptor: int, key_bytes: int, value_bytes: int) -> tuple[bytes, bytes]:
+        """All keys of a hash map, one after the other, and all values, in as few calls as possible."""
+        found_keys, found_values = b"", b""
+        keys = ctypes.create_string_buffer(key_bytes * _BATCH)
+        values = ctypes.create_string_buffer(value_bytes * _BATCH)
+        place = ctypes.c_uint32()
+        before: object = None
+        while True:
+            count = ctypes.c_uint32(_BATCH)
+            result = self._library.bpf_map_lookup_batch(
+                descriptor, before, ctypes.byref(place), keys, values, ctypes.byref(count), None
+            )
+            ended = result < 0 and ctypes.get_errno() == errno.ENOENT
+            if result < 0 and not ended:
+                raise self._refused("read a BPF map", ctypes.get_errno())
+            found_keys += keys.raw[: count.value * key_bytes]
+            found_values += values.raw[: count.value * value_bytes]
+            if ended:
+                return found_keys, found_values
+            before = ctypes.byref(place)
+
+    def update_all(self, descriptor: int, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Give each of these keys its value."""
+        for at in range(0, len(keys), _BATCH):
+            chunk = keys[at : at + _BATCH]
+            count = ctypes.c_uint32(len(chunk))
+            packed = b"".join(values[at : at + _BATCH])
+            result = self._library.bpf_map_update_batch(
+                descriptor, b"".join(chunk), packed, ctypes.byref(count), None
+            )
+            self._check(result, "write into a BPF map")
+
+    def delete_all(self, descriptor: int, keys: Sequence[bytes]) -> None:
+        """These keys; what is not there any more is no error."""
+        for at in range(0, len(keys), _BATCH):
+            chunk = keys[at : at + _BATCH]
+            count = ctypes.c_uint32(len(chunk))
+            if self._library.bpf_map_delete_batch(descriptor, b"".join(chunk), ctypes.byref(count), None) < 0:
+                for key in chunk:
+                    self.delete(descriptor, key)
 
     def lookup(self, descriptor: int, key: bytes, size: int) -> bytes | None:
         value = ctypes.create_string_buffer(size)

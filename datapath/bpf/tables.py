@@ -9,34 +9,62 @@ from __future__ import annotations
 
 import mmap
 from array import array
+from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from struct import Struct
 
 import msgspec
 
-from datapath.engine import Address, Counter, DatapathError, HashKind, MacMode, SlotState, Wish
+from datapath.bpf.buckets import BUCKETS_EACH, fill
+from datapath.engine import (
+    Address,
+    Counter,
+    DatapathError,
+    HashKind,
+    HashOrder,
+    MacMode,
+    PortFate,
+    PortRule,
+    SlotState,
+    Wish,
+)
 from datapath.mac import format_mac, pack_mac
+from datapath.ports import RULES_MAX
 
-CONTROL, INDEX4, INDEX6, ADDRESSES = "vip1_control", "vip1_index4", "vip1_index6", "vip1_addresses"
-SLOTS, COUNTS, REFUSED, SYNS = "vip1_slots", "vip1_counts", "vip1_refused", "vip1_syns"
-MAPS = (CONTROL, INDEX4, INDEX6, ADDRESSES, SLOTS, COUNTS, REFUSED, SYNS)
+CONTROL, BUCKETS, ADDRESSES = "vip2_control", "vip1_buckets", "vip2_addresses"
+SLOTS, COUNTS, REFUSED, SYNS = "vip1_slots", "vip1_counts", "vip2_refused", "vip1_syns"
+SEEN, NEVER, HOLD = "vip1_seen", "vip1_never", "vip1_hold"
+HEARD, LEFT = "vip1_heard", "vip1_left"
+NOTED = (SYNS, SEEN, NEVER, HOLD, HEARD, LEFT)
+"""what packets were noted: a program with larger tables goes on with these"""
+MAPS = (CONTROL, BUCKETS, ADDRESSES, SLOTS, COUNTS, REFUSED, *NOTED)
 
-KINDS = (HashKind.SOURCEIP, HashKind.SOURCEIP_SOURCEPORT, HashKind.SOURCEIP_SOURCEPORT_DESTPORT)
+KINDS = (
+    HashKind.SOURCEIP,
+    HashKind.SOURCEIP_SOURCEPORT,
+    HashKind.SOURCEIP_SOURCEPORT_DESTPORT,
+    HashKind.SOURCENET,
+)
+ORDERS = (HashOrder.NETWORK, HashOrder.CLUSTERIP)
+PORT_FATES = (PortFate.SHARED, PortFate.ONE, PortFate.REFUSED)
 VERDICTS = ("accepted", "foreign", "expired", "draining", "opening")
-UNPARSABLE = "unparsable"
-"""counted an address, the others a slot"""
+REASONS = ("sound", "truncated", "malformed", "refused-port")
+"""why a packet has no slot (the first is never counted): counted an address, the others a slot"""
 _STATES = tuple(SlotState)
 
 CONTROL_WORDS = 64
-_DEADLINE_AT, _GENERATION_AT, _SLOTS_MAX_AT, _ADDRESSES_MAX_AT, _MADE_AT = range(5)
+_DEADLINE_AT, _GENERATION_AT, _SLOTS_MAX_AT, _ADDRESSES_MAX_AT, _SALT_AT, _, _MADE_AT = range(7)
 _SLOT_BYTES = 8
+_BUCKET_BYTES = 8
 _COUNTS_WORDS = 2 * len(VERDICTS)
-_REFUSED_WORDS = 2
+_REFUSED_WORDS = 2 * len(REASONS)
 
-_entry = Struct("=IIIIII16s6sBx464s")
-_LABEL_BYTES = 464
+_LABEL_BYTES = 328
+_rule = Struct("=HHHBB")
+_RULES_BYTES = RULES_MAX * _rule.size
+_entry = Struct(f"=IIIIII16s6sBBI4x{_RULES_BYTES}s{_LABEL_BYTES}s")
 
 
 class _Label(msgspec.Struct, array_like=True, frozen=True):
@@ -68,13 +96,16 @@ class Capacity:
     def entries(self) -> dict[str, int]:
         """Map → its number of entries."""
         return {
-            INDEX4: self.addresses,
-            INDEX6: self.addresses,
+            BUCKETS: 2 * BUCKETS_EACH * self.addresses,
             ADDRESSES: 2 * self.addresses,
             SLOTS: 2 * self.slots,
             COUNTS: self.cpus * self.slots,
             REFUSED: self.cpus * self.addresses,
         }
+
+    def has_room_for(self, wishes: Sequence[Wish]) -> bool:
+        """Also while others of as many are in force."""
+        return self.grown_for(wishes) == self
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +124,10 @@ class Tables:
     def __init__(self, descriptors: Mapping[str, int], cpus: int, fresh: Capacity | None) -> None:
         """`fresh` is what new maps were sized for; None for maps of a former process, which say it themselves."""
         self._maps: list[mmap.mmap] = []
+        self._described: dict[bytes, tuple[Address, int]] = {}
+        """entries that were read before, by their bytes: they are looked at with each change"""
+        self._packed: dict[tuple[Address, int, int], bytes] = {}
+        """entries that were written before, by address, number and place"""
         self._control = self._map(descriptors[CONTROL], CONTROL_WORDS * 8)
         if fresh is not None:
             self._control[_SLOTS_MAX_AT] = fresh.slots
@@ -100,6 +135,7 @@ class Tables:
         self.capacity = Capacity(self._control[_ADDRESSES_MAX_AT], self._control[_SLOTS_MAX_AT], cpus)
         entries = self.capacity.entries()
         self._addresses = self._map(descriptors[ADDRESSES], entries[ADDRESSES] * _entry.size).cast("B")
+        self._buckets = self._map(descriptors[BUCKETS], entries[BUCKETS] * _BUCKET_BYTES)
         self._slots = self._map(descriptors[SLOTS], entries[SLOTS] * _SLOT_BYTES)
         self._counts = self._map(descriptors[COUNTS], entries[COUNTS] * _COUNTS_WORDS * 8)
         self._refused = self._map(descriptors[REFUSED], entries[REFUSED] * _REFUSED_WORDS * 8)
@@ -113,7 +149,7 @@ class Tables:
         return memoryview(mapped).cast("Q")
 
     def close(self) -> None:
-        for view in (self._control, self._addresses, self._slots, self._counts, self._refused):
+        for view in (self._control, self._addresses, self._buckets, self._slots, self._counts, self._refused):
             view.release()
         for mapped in self._maps:
             # a view of a view still points into it: leave those to the collector
@@ -162,22 +198,16 @@ class Tables:
         return sorted(found, key=lambda row: row.wish.address.resource)
 
     def _read(self, at: int, half: int, index: int) -> Row:
-        _, kind, seed, slots, first, label_bytes, ip, mac, version, label = _entry.unpack_from(self._addresses, at)
+        packed = bytes(self._addresses[at : at + _entry.size])
         try:
-            described = msgspec.msgpack.decode(label[:label_bytes], type=_Label)
-            address = Address(
-                resource=described.resource,
-                ip=ip_address(ip[:4] if version == 4 else ip),
-                prefixlen=described.prefixlen,
-                interface=described.interface,
-                mac=format_mac(mac),
-                hash_kind=KINDS[kind],
-                seed=seed,
-                slots=slots,
-                mac_mode=described.mac_mode,
-            )
+            described = self._described.get(packed)
+            if described is None:
+                if len(self._described) >= 4 * self.capacity.addresses:
+                    self._described.clear()
+                described = self._described[packed] = _described(packed)
+            address, first = described
             start = half * self.capacity.slots + first
-            held = self._slots[start : start + slots]
+            held = self._slots[start : start + address.slots]
             states = {number: _STATES[state] for number, state in enumerate(held) if state}
         except (ValueError, IndexError) as problem:
             raise DatapathError(f"the BPF maps were damaged by somebody else: {problem}") from problem
@@ -200,7 +230,8 @@ class Tables:
             first = old.first if old is not None and _counts_alike(old, wish) else _gap(used, slots)
             if index is None or first + slots > self.capacity.slots:
                 return None
-            used = sorted({*used, (first, slots)})
+            if old is None or first != old.first:
+                insort(used, (first, slots))
             rows.append(Row(wish, index, first))
         return rows
 
@@ -208,6 +239,7 @@ class Tables:
         """Put these in force, in one step."""
         generation = self._control[_GENERATION_AT] + 1
         half = generation & 1
+        self._lead_to(rows, half)
         size = self.capacity.addresses * _entry.size
         self._addresses[half * size : (half + 1) * size] = bytes(size)
         for row in rows:
@@ -217,8 +249,31 @@ class Tables:
                 states[number] = state
             start = half * self.capacity.slots + row.first
             self._slots[start : start + address.slots] = memoryview(states)
-            _entry.pack_into(self._addresses, half * size + row.index * _entry.size, *_fields(row))
+            at = half * size + row.index * _entry.size
+            self._addresses[at : at + _entry.size] = self._entry_of(row)
         self._control[_GENERATION_AT] = generation
+
+    def _entry_of(self, row: Row) -> bytes:
+        what = row.wish.address, row.index, row.first
+        packed = self._packed.get(what)
+        if packed is None:
+            if len(self._packed) >= 4 * self.capacity.addresses:
+                self._packed.clear()
+            packed = self._packed[what] = _entry.pack(*_fields(row))
+        return packed
+
+    def _lead_to(self, rows: Sequence[Row], half: int) -> None:
+        count = len(self._buckets) // 2
+        buckets = fill(count, ((row.wish.address.ip, row.index) for row in rows))
+        self._buckets[half * count : (half + 1) * count] = memoryview(buckets.numbers)
+        self._control[_SALT_AT + half] = buckets.salt
+
+    def finds(self, rows: Sequence[Row]) -> bool:
+        """Whether packets for these addresses, and no others, are led to their entries."""
+        half, count = self._half, len(self._buckets) // 2
+        wanted = fill(count, ((row.wish.address.ip, row.index) for row in rows))
+        here = self._buckets[half * count : (half + 1) * count]
+        return self._control[_SALT_AT + half] == wanted.salt and here == memoryview(wanted.numbers)
 
     # counters
 
@@ -243,11 +298,12 @@ class Tables:
             if counts[at]:
                 slot, verdict = divmod(at // 2, len(VERDICTS))
                 yield Counter(name, slot, VERDICTS[verdict], counts[at], counts[at + 1])
-        if refused[0]:
-            yield Counter(name, None, UNPARSABLE, *refused)
+        for number, reason in enumerate(REASONS):
+            if refused[2 * number]:
+                yield Counter(name, None, reason, refused[2 * number], refused[2 * number + 1])
 
     def read_counts(self, row: Row) -> tuple[list[int], list[int]]:
-        """(words of its slots, words of what could not be parsed), over all processors."""
+        """(words of its slots, words of what has none), over all processors."""
         slots = self.capacity.slots
         counts = [0] * (row.wish.address.slots * _COUNTS_WORDS)
         refused = [0] * _REFUSED_WORDS
@@ -278,11 +334,6 @@ def check_labels(wishes: Sequence[Wish]) -> None:
             )
 
 
-def index_key(ip: IPv4Address | IPv6Address) -> tuple[str, bytes]:
-    """(map, key) of an address' number."""
-    return (INDEX4 if ip.version == 4 else INDEX6), ip.packed
-
-
 def _counts_alike(row: Row, wish: Wish) -> bool:
     old, new = row.wish.address, wish.address
     return (old.resource, old.slots) == (new.resource, new.slots)
@@ -305,7 +356,42 @@ def _fields(row: Row) -> tuple[int | bytes, ...]:
         address.ip.packed,
         pack_mac(address.mac),
         address.ip.version,
+        ORDERS.index(address.hash_order),
+        len(address.port_rules),
+        b"".join(
+            _rule.pack(rule.first, rule.last, rule.slot, rule.protocol, PORT_FATES.index(rule.fate))
+            for rule in address.port_rules
+        ),
         label,
+    )
+
+
+def _described(packed: bytes) -> tuple[Address, int]:
+    """What an entry says: an address, and the place of its slot 0.  ValueError, IndexError: it says nothing."""
+    _, kind, seed, slots, first, label_bytes, ip, mac, version, order, rule_count, rules, label = _entry.unpack(
+        packed
+    )
+    described = msgspec.msgpack.decode(label[:label_bytes], type=_Label)
+    address = Address(
+        resource=described.resource,
+        ip=ip_address(ip[:4] if version == 4 else ip),
+        prefixlen=described.prefixlen,
+        interface=described.interface,
+        mac=format_mac(mac),
+        hash_kind=KINDS[kind],
+        seed=seed,
+        slots=slots,
+        mac_mode=described.mac_mode,
+        hash_order=ORDERS[order],
+        port_rules=_read_rules(rules[: rule_count * _rule.size]),
+    )
+    return address, first
+
+
+def _read_rules(packed: bytes) -> tuple[PortRule, ...]:
+    return tuple(
+        PortRule(first, last, PORT_FATES[fate], slot, protocol)
+        for first, last, slot, protocol, fate in _rule.iter_unpack(packed)
     )
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import socket
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from agents.privileges import Privileges
 from datapath.bpf import program
 from datapath.bpf.attach import Attachments, Hook
 from datapath.bpf.engine import BpfEngine
 from datapath.bpf.program import Program
 from datapath.engine import Wish
+from datapath.host import privileged
 from datapath.host.links import index_of
+from datapath.host.privileged import OpenMaps
 from tests.netns import actions
 
 _CAP_SYS_ADMIN = 21
+_OBJECT = program.OBJECT
 
 
 def _engine() -> BpfEngine:
@@ -33,6 +39,17 @@ def _program() -> Program:
 def miss_object() -> None:
     """This process finds no compiled program."""
     program.OBJECT = Path("/nonexistent/slots.bpf.o")
+
+
+def find_object() -> None:
+    program.OBJECT = _OBJECT
+
+
+def await_spare() -> None:
+    """Until the program that the engine loads before it needs one is there."""
+    loading = _engine()._spare._loading
+    assert loading is not None
+    loading.join()
 
 
 def attach_foreign(preference: int) -> int:
@@ -84,6 +101,33 @@ def give_up_administration() -> None:
         sets[at] &= ~(1 << _CAP_SYS_ADMIN) & 0xFFFF_FFFF
     if libc.capset(header, sets) < 0:
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def help_the_core(path: str) -> None:
+    """What vipcast-runner does for a core that is not root, for the rest of this process."""
+    loop = asyncio.new_event_loop()
+    privileges = Privileges(Path(path))
+
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        loop.call_soon(privileges.start)
+        loop.run_forever()
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def ask_at(path: str) -> None:
+    """Have this process ask there for what needs root."""
+    privileged.ask_at(Path(path))
+
+
+def borrow(program_id: int) -> str:
+    """Why the runner does not lend the maps of this program."""
+    try:
+        privileged.ask(OpenMaps(program_id))
+    except OSError as error:
+        return str(error.strerror)
+    return ""
 
 
 def tamper_with_states() -> None:

@@ -1,7 +1,6 @@
-"""The BPF program against datapath.hashing and the raw engine's judge: the same verdict for every byte pattern.
+"""The BPF program against datapath.hashing and the raw engine's judge, run as the kernel has compiled it.
 
-The program runs as the kernel has compiled it (BPF_PROG_TEST_RUN).  Frames begin as packets of every shape that
-clients send and are then damaged: bytes changed, lengths wrong, headers cut off, fragments, options, tags.
+(BPF_PROG_TEST_RUN.)  That damaged frames have the same fate in all engines is shown by tests/netns/test_sameness.py.
 """
 
 from __future__ import annotations
@@ -10,145 +9,38 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 
 import pytest
 
+from datapath.bpf.libbpf import libbpf
+from datapath.bpf.tables import HEARD
+from datapath.bpf.talks import Talks, _key
 from datapath.engine import Address, HashKind, SlotState, Wish
 from datapath.hashing import SLOTS_MAX, key_of, slot, slot_of_packet
-from datapath.mac import shared_mac
+from datapath.hold.datagrams import read_utterance
 from datapath.raw.judge import TCP, Known, belongs, read_segment
-from tests.netns.frames import CLIENT_MAC, Shape, shapes, shapes6
+from datapath.raw.talks import Kept
+from tests.netns.frames import Shape, shapes, shapes6
 from tests.netns.kernel_hash import read_vectors
-from tests.property.bpf_run import FRAME_BYTES_MAX, Fate, TestRun
+from tests.property.bpf_run import Fate, TestRun
+from tests.property.damage import (
+    IPV4,
+    IPV6,
+    VIP4,
+    VIP6,
+    expected,
+    extension_headers,
+    framed,
+    is_whole_header,
+    odd_slots,
+)
+from tests.property.talk import talk
 
 pytestmark = pytest.mark.root
 
 SEED = 20_260_101
-FRAMES_OF_EACH_KIND = 25_000
-"""for each of three kinds and two families: 150,000, less those that are cut within the IP header"""
 FOREVER = 1 << 62
-ETHERNET = 14
-IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
-TAGS = (b"\x81\x00", b"\x88\xa8", b"\x91\x00")
-
-VIP4 = Address(
-    resource="VIP4",
-    ip=IPv4Address("10.77.255.1"),
-    prefixlen=16,
-    interface="eth0",
-    mac=shared_mac(IPv4Address("10.77.255.1"), 16),
-    hash_kind=HashKind.SOURCEIP,
-    seed=0x1234ABCD,
-    slots=64,
-)
-VIP6 = replace(
-    VIP4,
-    resource="VIP6",
-    ip=IPv6Address("fd77::1"),
-    prefixlen=64,
-    mac=shared_mac(IPv6Address("fd77::1"), 64),
-    seed=0xFFFF_FFFE,
-    slots=63,
-)
-
-
-def odd_slots(address: Address, state: SlotState = SlotState.OPEN) -> Wish:
-    return Wish(address, dict.fromkeys(range(1, address.slots, 2), state))
-
-
-def framed(packet: bytes, ethertype: bytes, mac: str = VIP4.mac) -> bytes:
-    return bytes.fromhex(mac.replace(":", "")) + bytes.fromhex(CLIENT_MAC.replace(":", "")) + ethertype + packet
-
-
-def expected(frame: bytes, wishes: dict[bytes, Wish]) -> Fate:
-    """By datapath.hashing alone."""
-    packet = frame[ETHERNET:]
-    if frame[12:14] == IPV4 and len(packet) >= 20:
-        version, destination = 4, packet[16:20]
-    elif frame[12:14] == IPV6 and len(packet) >= 40:
-        version, destination = 6, packet[24:40]
-    else:
-        return Fate.NOT_OURS
-    wish = wishes.get(destination)
-    if wish is None or wish.address.ip.version != version:
-        return Fate.NOT_OURS
-    address = wish.address
-    if packet[0] >> 4 != version:
-        return Fate.DROPPED
-    number = slot_of_packet(packet, address.hash_kind, address.seed, address.slots)
-    is_open = isinstance(number, int) and wish.states.get(number) is SlotState.OPEN
-    return Fate.ACCEPTED if is_open else Fate.DROPPED
-
-
-def damaged(dice: random.Random, packet: bytes, ethertype: bytes) -> bytes:
-    """A frame of this packet with zero to four things wrong with it, most of them in its first 100 bytes."""
-    made = bytearray(framed(packet, ethertype))
-    for _ in range(dice.choice((0, 1, 1, 2, 4))):
-        what = dice.randrange(9)
-        if what == 0:  # a byte
-            made[dice.randrange(ETHERNET, min(len(made), 114))] = dice.randrange(256)
-        elif what == 1:  # cut off
-            del made[dice.randrange(ETHERNET, len(made)) :]
-        elif what == 2:  # padded
-            made += dice.randbytes(dice.randrange(1, 60))
-        elif what == 3 and len(made) > ETHERNET + 6:  # a wrong length
-            at = ETHERNET + (2 if ethertype == IPV4 else 4)
-            made[at : at + 2] = dice.choice((dice.randrange(200), dice.randrange(65_536))).to_bytes(2, "big")
-        elif what == 4 and len(made) > ETHERNET + 8:  # fragment bits, or the next header of IPv6
-            made[ETHERNET + 6] = dice.randrange(256)
-        elif what == 5:  # version and header length
-            made[ETHERNET : ETHERNET + 1] = bytes((dice.choice((0x45, 0x46, 0x4F, 0x44, 0x60, 0x65, 0x00)),))
-        elif what == 6 and len(made) > ETHERNET + 12:  # another protocol
-            at = ETHERNET + (9 if ethertype == IPV4 else 6)
-            made[at] = dice.choice((0, 1, 6, 17, 43, 44, 50, 51, 58, 59, 60, 132, dice.randrange(256)))
-        elif what == 7 and dice.randrange(4) == 0:  # one or two tags, or another ethertype
-            tags = b"".join(dice.choice(TAGS) + dice.randbytes(2) for _ in range(dice.choice((1, 2))))
-            made[12:12] = dice.choice((tags, dice.randbytes(2)))
-        elif what == 8 and len(made) > ETHERNET + 60:  # a random stretch
-            at = dice.randrange(ETHERNET, ETHERNET + 60)
-            size = dice.randrange(1, 9)
-            made[at : at + size] = dice.randbytes(size)
-        if len(made) <= ETHERNET:
-            break
-    return bytes(made[:FRAME_BYTES_MAX])
-
-
-def frames_of(dice: random.Random, sent: list[Shape], count: int) -> Iterator[bytes]:
-    packets = [packet for shape in sent for packet in shape.packets]
-    for _ in range(count):
-        packet = dice.choice(packets)
-        frame = damaged(dice, packet, IPV4 if packet[0] >> 4 == 4 else IPV6)
-        if is_whole_header(frame):
-            yield frame
-
-
-def is_whole_header(frame: bytes) -> bool:
-    """What is shorter the kernel does not give to a program in a test run; tests/netns sends it over a wire."""
-    return len(frame) >= ETHERNET + {IPV4: 20, IPV6: 40}.get(frame[12:14], 1)
-
-
-def extension_headers(dice: random.Random) -> Iterator[bytes]:
-    """IPv6 packets behind chains of extension headers, some longer than anybody follows."""
-    for _ in range(2000):
-        protocols = [dice.choice((0, 43, 60, 60, 60, 44)) for _ in range(dice.choice((1, 2, 5, 63, 64, 65, 70)))]
-        last = dice.choice((6, 17, 58, 59, 132))
-        chain = b""
-        for protocol, following in zip(protocols, [*protocols[1:], last], strict=True):
-            atomic = b"\0\0\0" if dice.randrange(3) else dice.randbytes(3)
-            rest = atomic + dice.randbytes(4) if protocol == 44 else dice.choice((b"\0", b"\0", b"\1")) + bytes(6)
-            chain += bytes((following,)) + rest
-        upper = dice.randbytes(dice.choice((0, 2, 4, 8, 20, 60)))
-        source = IPv6Address(dice.getrandbits(128)).packed
-        payload = chain + upper
-        yield (
-            b"\x60\0\0\0"
-            + len(payload).to_bytes(2, "big")
-            + bytes((protocols[0], 64))
-            + source
-            + VIP6.ip.packed
-            + (payload)
-        )
 
 
 def vector_cases() -> Iterator[tuple[Address, bytes, int]]:
@@ -180,22 +72,6 @@ def test_the_program_gives_the_stored_vectors_again() -> None:
             neighbours = {n % address.slots for n in (number - 1, number + 1)} - {number}
             assert run.program.publish([Wish(address, dict.fromkeys(neighbours, SlotState.OPEN))])
             assert run.fate(frame) is Fate.DROPPED, (address, number)
-
-
-@pytest.mark.parametrize("kind", list(HashKind))
-def test_every_byte_pattern_is_judged_as_the_pure_hash_says(kind: HashKind) -> None:
-    dice = random.Random(f"{SEED} {kind}")
-    four, six = replace(VIP4, hash_kind=kind), replace(VIP6, hash_kind=kind)
-    wishes = {wish.address.ip.packed: wish for wish in (odd_slots(four), odd_slots(six))}
-    fates = dict.fromkeys(Fate, 0)
-    with TestRun(list(wishes.values()), FOREVER) as run:
-        for sent in (shapes(four), shapes6(six)):
-            for frame in frames_of(dice, sent, FRAMES_OF_EACH_KIND):
-                fate = run.fate(frame)
-                assert fate is expected(frame, wishes), frame.hex()
-                fates[fate] += 1
-    # the mixture tries all three in earnest
-    assert min(fates.values()) > FRAMES_OF_EACH_KIND // 50, fates
 
 
 @pytest.mark.parametrize("kind", list(HashKind))
@@ -245,7 +121,7 @@ def test_a_lease_in_the_past_accepts_nothing() -> None:
         assert {run.fate(frame) for frame in served} == {Fate.ACCEPTED}
 
 
-@pytest.mark.parametrize("state", [SlotState.DRAINING, SlotState.OPENING])
+@pytest.mark.parametrize("state", [state for state in SlotState if state.drains or state.opens])
 def test_slots_on_the_move_are_judged_as_by_the_raw_engine(state: SlotState) -> None:
     """This namespace has no connections to the address: what both remember are the SYNs that they let in."""
     dice = random.Random(f"{SEED} {state}")
@@ -273,6 +149,49 @@ def test_slots_on_the_move_are_judged_as_by_the_raw_engine(state: SlotState) -> 
             fates[fate] += 1
     assert fates[Fate.ACCEPTED] > 30
     assert fates[Fate.DROPPED] > 200
+
+
+@pytest.mark.parametrize("shared", [VIP4, VIP6], ids=["IPv4", "IPv6"])
+def test_udp_of_slots_on_the_move_is_judged_as_by_the_raw_engine(shared: Address) -> None:
+    """And by two hosts never both: whatever is said, and whoever is known."""
+    dice = random.Random(f"{SEED} {shared.ip} UDP")
+    address = replace(shared, hash_kind=HashKind.SOURCEIP_SOURCEPORT)
+    known = Known(has=lambda connection: False, half_open=lambda connection: False)
+    noted: set[bytes] = set()
+    known.hears = lambda ip, name: ip == address.ip.packed and name in noted
+    packets = [packet for shape in (shapes if shared is VIP4 else shapes6)(address) for packet in shape.packets]
+    ethertype = IPV4 if shared is VIP4 else IPV6
+    taken: dict[bytes, set[SlotState]] = {}
+    with TestRun([Wish(address)], FOREVER) as run:
+        for state in (SlotState.KEEPING_UDP, SlotState.DRAINING, SlotState.LEAVING_UDP, SlotState.OPENING):
+            assert run.program.publish([Wish(address, dict.fromkeys(range(address.slots), state))])
+            if state is SlotState.OPENING:
+                (row,) = run.program.tables.rows()
+                Talks(run.program).leave(row, range(address.slots), noted)
+                known.leave([Kept(address.ip.packed, frozenset(range(address.slots)), frozenset(noted))])
+            for packet in talk(dice, shared, packets):
+                utterance = read_utterance(packet)
+                if utterance is None:
+                    continue
+                fate = run.fate(framed(packet, ethertype))
+                takes = belongs(state, packet, known, _now())
+                assert fate is (Fate.ACCEPTED if takes else Fate.DROPPED), (state, packet.hex())
+                if takes:
+                    taken.setdefault(packet, set()).add(state)
+                if state is SlotState.KEEPING_UDP and not utterance.is_quote:
+                    noted.add(utterance.name)
+            if state is SlotState.KEEPING_UDP:
+                (row,) = run.program.tables.rows()
+                lately = Talks(run.program).heard(row, range(address.slots), FOREVER, ())
+                assert lately.slots.keys() == noted
+                forgotten = set(dice.sample(sorted(noted), len(noted) // 3))
+                libbpf().delete_all(run.program.maps[HEARD], [_key(name, row.index) for name in forgotten])
+                noted -= forgotten
+    both = [states for states in taken.values() if {SlotState.DRAINING, SlotState.OPENING} <= states]
+    assert both == []
+    assert sum(SlotState.DRAINING in states for states in taken.values()) > 50
+    assert sum(SlotState.OPENING in states for states in taken.values()) > 50
+    assert not any(SlotState.LEAVING_UDP in states for states in taken.values())
 
 
 def _conversation(dice: random.Random, sent: list[Shape]) -> Iterator[bytes]:

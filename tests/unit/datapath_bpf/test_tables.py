@@ -16,7 +16,7 @@ from datapath.bpf.tables import Capacity, Row, Tables, check_labels
 from datapath.engine import Address, Counter, DatapathError, HashKind, MacMode, SlotState, Wish
 
 SOURCE = Path(program.__file__).with_name("slots.bpf.c")
-BYTES = {tables.ADDRESSES: 512, tables.SLOTS: 8, tables.COUNTS: 80, tables.REFUSED: 16}
+BYTES = {tables.ADDRESSES: 512, tables.BUCKETS: 8, tables.SLOTS: 8, tables.COUNTS: 80, tables.REFUSED: 64}
 SMALL = Capacity(addresses=4, slots=32, cpus=2)
 
 VIP = Address(
@@ -132,12 +132,13 @@ def test_counters_of_all_processors_are_added(made: Callable[[Capacity], Tables]
     vip, six = published(shared, Wish(VIP), Wish(SIX))
     words = [0] * (VIP.slots * 10)
     words[10:14] = [5, 500, 7, 700]
-    shared._write_counts(vip, 0, words, [1, 60])
-    shared._write_counts(vip, 1, words, [0, 0])
+    shared._write_counts(vip, 0, words, [0, 0, 1, 60, 0, 0, 2, 90])
+    shared._write_counts(vip, 1, words, [0] * 8)
     assert shared.counters() == [
         Counter("VIP", 1, "accepted", 10, 1000),
         Counter("VIP", 1, "foreign", 14, 1400),
-        Counter("VIP", None, "unparsable", 1, 60),
+        Counter("VIP", None, "truncated", 1, 60),
+        Counter("VIP", None, "refused-port", 2, 90),
     ]
     other = made(SMALL.grown_for([Wish(replace(VIP, slots=100))]))
     rows = published(other, Wish(SIX), Wish(VIP))
@@ -149,8 +150,8 @@ def test_counters_of_all_processors_are_added(made: Callable[[Capacity], Tables]
 
 
 def test_a_name_that_does_not_fit_is_refused_with_what_fits() -> None:
-    check_labels([Wish(replace(VIP, resource="x" * 400))])
-    with pytest.raises(DatapathError, match=r"too long for the bpf engine \(44\d bytes at most\)"):
+    check_labels([Wish(replace(VIP, resource="x" * 300))])
+    with pytest.raises(DatapathError, match=r"too long for the bpf engine \(30\d bytes at most\)"):
         check_labels([Wish(replace(VIP, resource="x" * 500))])
 
 
@@ -158,7 +159,7 @@ def test_entries_that_somebody_damaged_are_named_as_such(made: Callable[[Capacit
     shared = made(SMALL)
     published(shared, Wish(VIP))
     half = shared.capacity.addresses * 512  # the first change is in force in the second half
-    shared._addresses[half + 48 : half + 52] = b"\xc1\xc1\xc1\xc1"
+    shared._addresses[half + 184 : half + 188] = b"\xc1\xc1\xc1\xc1"
     with pytest.raises(DatapathError, match="damaged"):
         shared.rows()
 
