@@ -46,8 +46,11 @@ _NLMSGERR_ATTR_MSG = 1
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SEND_BYTES = 8 << 20
-"""One transaction is one datagram: 65,536 slots fit."""
+"""One transaction is one datagram: 65,536 slots fit.  A thousand addresses do not: the buffer grows when it has to."""
+_SEND_BYTES_MAX = 512 << 20
 _RECEIVE_BYTES = 1 << 20
+_REQUESTS_AT_ONCE = 128
+"""each is answered, and all of the answers wait in the receive buffer"""
 _DUMP_RETRIES = 8
 
 _header = Struct("=IHHII")
@@ -200,11 +203,19 @@ class KernelError(DatapathError):
         reason = os.strerror(code)
         super().__init__(f"the kernel refused to {what}: {reason}{f' ({said})' if said else ''}{_remedy(code)}")
         self.errno = code
+        self._parts = (what, code, said)
+
+    def __reduce__(self) -> tuple[type[KernelError], tuple[str, int, str]]:
+        """An engine's process may hand it to another one."""
+        return type(self), self._parts
 
 
 def _remedy(code: int) -> str:
     if code in {errno.EPERM, errno.EACCES}:
-        return "; it needs CAP_NET_ADMIN: run as root or with the unit's capabilities"
+        return (
+            "; it needs CAP_NET_ADMIN: run as root or with the unit's capabilities; where it has that, another process "
+            "owns what is to be changed (nft list tables: flags owner)"
+        )
     if code in {errno.EMSGSIZE, errno.ENOBUFS}:
         return "; raise net.core.wmem_max or ask for fewer slots at once"
     return ""
@@ -250,7 +261,34 @@ class Socket:
         """One message, acknowledged."""
         self.transact((replace(message, flags=message.flags | NLM_F_ACK),))
 
+    def try_each(self, messages: Sequence[Message]) -> list[KernelError | None]:
+        """Requests that stand for themselves, many in one call; for each why it was refused, or None.
+
+        Not for nf_tables, which takes a batch as a whole: rtnetlink goes on after one that fails.
+        """
+        refusals: list[KernelError | None] = []
+        for at in range(0, len(messages), _REQUESTS_AT_ONCE):
+            refusals += self._try_some(messages[at : at + _REQUESTS_AT_ONCE])
+        return refusals
+
+    def _try_some(self, messages: Sequence[Message]) -> list[KernelError | None]:
+        first = self._sequence + 1
+        self._sequence += len(messages)
+        acknowledged = (replace(message, flags=message.flags | NLM_F_ACK) for message in messages)
+        datagram = b"".join(message.pack(first + index) for index, message in enumerate(acknowledged))
+        self.send(datagram, messages[0].what)
+        said = {sequence - first: (code, text) for sequence, code, text in self.answers()}
+        if missing := [message.what for index, message in enumerate(messages) if index not in said]:
+            raise DatapathError(f"the kernel did not answer when asked to {missing[0]}")
+        return [
+            KernelError(message.what, *said[index]) if said[index][0] else None
+            for index, message in enumerate(messages)
+        ]
+
     def send(self, datagram: bytes, what: str) -> None:
+        if _SEND_BYTES < len(datagram) <= _SEND_BYTES_MAX:
+            # the kernel doubles what it is told, and a datagram may not fill the buffer wholly (netlink_sendmsg)
+            self._enlarge(_SO_SNDBUFFORCE, socket.SO_SNDBUF, len(datagram))
         try:
             self._socket.send(datagram)
         except OSError as problem:
@@ -313,6 +351,30 @@ class Socket:
                 if kind == NLMSG_DONE:
                     return bodies if whole else None
                 bodies.append(body)
+
+    def parts(self, message: Message) -> Iterator[list[bytes]]:
+        """What a dump request yields, a datagram of it at a time, for who does other things in between.
+
+        On a socket of its own: what else is asked by it meanwhile would take the rest for its answer.  What changes
+        meanwhile may be there or not, or twice.
+        """
+        self._sequence += 1
+        expected = self._sequence
+        self.send(message.pack(expected, NLM_F_DUMP), message.what)
+        while True:
+            bodies: list[bytes] = []
+            for kind, flags, sequence, body in _messages(self._receive(0) or b""):
+                if sequence != expected:
+                    continue
+                if kind == NLMSG_ERROR or (
+                    kind == NLMSG_DONE and len(body) >= 4 and _error_code.unpack_from(body)[0]
+                ):
+                    raise KernelError(message.what, *_read_error(flags, body))
+                if kind == NLMSG_DONE:
+                    yield bodies
+                    return
+                bodies.append(body)
+            yield bodies
 
     def get(self, message: Message) -> bytes:
         """The one answer to a get request, without the netlink header."""

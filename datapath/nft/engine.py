@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from datapath.engine import Address, Change, Counter, DatapathError, Wish
+from datapath.engine import Address, Change, Conversations, Counter, DatapathError, Taken, Wish
 from datapath.host.setup import Host
 from datapath.netlink import KernelError, Message, Socket
-from datapath.nft import ruleset
+from datapath.nft import belts, contents, ruleset
+from datapath.nft.holds import Holds
+from datapath.nft.kept import Kept
 from datapath.nft.lease import Term, deadline_of, renewal, term_until
-from datapath.nft.moves import Movement, is_moving, local_flows, movement, stale_flows
+from datapath.nft.moves import NOTED, ends_a_move, movement
 from datapath.nft.names import Names
-from datapath.nft.protocol import NETLINK_NETFILTER, Family, batch
+from datapath.nft.protocol import NETLINK_NETFILTER, batch
 from datapath.nft.readback import Reader
-from datapath.wishes import check, differences
+from datapath.nft.structure import Structure
+from datapath.nft.talks import Talks
+from datapath.wishes import check, differences, whom_it_concerns
 
 _NOT_AS_WE_LEFT_IT = frozenset({errno.ENOENT, errno.EEXIST, errno.EBUSY})
 
@@ -38,12 +42,13 @@ class NftEngine:
         """what the kernel holds by our doing; None until the first `apply` of this process"""
         self._prepared: frozenset[Address] | None = None
         """the addresses that the host itself was last set up for; slots alone do not concern it"""
-        self._to_forget: set[IPv4Address | IPv6Address] = set()
-        """addresses whose keep and mine hold flows of slots that do not move any more"""
         self._deadline_ns = 0
-        self._structure: frozenset[str] = frozenset()
+        self._holds = Holds(self._transact)
+        self._kept = Kept(self._transact)
+        self._talks = Talks(self._transact)
+        self._structure = Structure()
         self._generation = 0
-        """of the rules when we last looked, plus one for each transaction of ours since"""
+        """of the rules when we last looked, plus one for each transaction since that was ours (not the way out's)"""
 
     def start(self) -> None:
         if self._socket is None:
@@ -55,41 +60,48 @@ class NftEngine:
             self._socket.close()
             self._socket = None
         self._host.close()
+        self._holds.close()
         self._held = self._prepared = None
 
     # wishes
 
     def apply(self, wishes: Sequence[Wish]) -> list[Change]:
         wanted = {wish.address.ip: wish for wish in check(wishes)}
+        ruleset.check_room(_addresses(wanted))
         held = self._inherit(wanted) if self._held is None else self._held
         if self._prepared == _addresses(wanted):
             self._change(held, wanted)
         else:
             self._change_with_host(held, wanted)
         self._held = wanted
-        ended = {ip for ip, wish in wanted.items() if _stays(held, wish) and movement(held[ip], wish).ended}
-        self._to_forget |= ended
-        self._forget_stale_flows()
+        for ip, wish in wanted.items():
+            if _stays(held, wish):
+                self._kept.follow(held[ip], wish)
+                if ends_a_move(held[ip], wish) and NOTED.isdisjoint(wish.states.values()):
+                    self._talks.end(wish)
         return differences(held.values(), wanted.values())
 
     def _change_with_host(self, held: Held, wanted: Held) -> None:
         """Addresses come to the host when their rules stand, and leave before those fall: none is unguarded."""
         before, after = list(_addresses(held)), list(_addresses(wanted))
+        coming, leaving = whom_it_concerns(self._prepared, after)
         self._prepared = None
         stands = held
         try:
-            self._host.prepare(after)
-            self._host.withdraw(after)
+            self._host.prepare(coming)
+            if leaving:
+                self._host.withdraw(after)
             self._change(held, wanted)
             stands = wanted
-            self._host.assign(after)
+            self._host.assign(coming)
         except DatapathError:
             if stands is wanted:
                 self._change(wanted, held)
             self._host.grow(before)
             self._host.shrink(before)
             raise
-        self._host.shrink(after)
+        if leaving:
+            self._host.shrink(after)
         self._prepared = _addresses(wanted)
 
     def _inherit(self, wanted: Held) -> Held:
@@ -107,7 +119,7 @@ class NftEngine:
         self._host.withdraw([wish.address for wish in inherited.values()])
         self._rebuild(inherited, self._known_flows(inherited), reader.lease())
         self._held = inherited
-        self._to_forget |= inherited.keys()
+        self._kept.inherit(inherited.keys())
         return inherited
 
     def _known_flows(self, held: Held) -> list[Message]:
@@ -116,24 +128,30 @@ class NftEngine:
         for ip in held:
             names = Names.of(ip)
             noted = self._reader.flows(names.mine)
-            messages += ruleset.keep_flows(ip, sorted({*self._reader.flows(names.keep), *noted}))
-            messages += ruleset.note_flows(ip, noted)
+            messages += contents.keep_flows(ip, sorted({*self._reader.flows(names.keep), *noted}))
+            messages += contents.note_flows(ip, noted)
+            messages += contents.refuse_syns(
+                ip, self._reader.flows(names.never), self._reader.flows(names.never_syns)
+            )
+            messages += self._talks.carried(self._reader, held[ip].address)
         return messages
 
     def _rebuild(self, held: Held, flows: Sequence[Message], lease: Term) -> None:
         """All of it anew, in one transaction that does not ask what is there."""
         messages = [
-            *ruleset.drop_table(Family.NETDEV),
-            *ruleset.drop_table(Family.ARP),
+            *ruleset.drop_tables(),
             *ruleset.netdev_table(),
-            *ruleset.arp_table(),
+            *belts.arp_table(),
+            *belts.neighbour_table(),
         ]
         for interface in sorted({wish.address.interface for wish in held.values()}):
             messages += ruleset.hook_interface(interface)
         for wish in held.values():
             messages += _add(wish)
         self._transact([*messages, *flows, *renewal(lease)])
-        self._look()
+        # in this order: what somebody changes in between is then looked at by the next `repair`
+        self._generation = self._look()
+        self._structure.learn(self._reader)
 
     def _change(self, held: Held, wanted: Held) -> None:
         """From what is held to what is wanted; where somebody has meddled with what is held, all of it anew."""
@@ -142,86 +160,56 @@ class NftEngine:
         except KernelError as refusal:
             if refusal.errno not in _NOT_AS_WE_LEFT_IT:
                 raise
+            self._kept.inherit(wanted.keys())
             flows = self._known_flows({ip: wish for ip, wish in wanted.items() if _stays(held, wish)})
             for wish in wanted.values():
-                flows += self._keep_flows(movement(Wish(wish.address), wish))
+                flows += self._kept.messages(movement(Wish(wish.address), wish))
             self._rebuild(wanted, flows, term_until(self._deadline_ns))
 
     def _step(self, held: Held, wanted: Held) -> None:
         """One transaction, preceded by noting SYNs where slots drain."""
-        moves = [movement(held[ip], wish) for ip, wish in wanted.items() if _stays(held, wish)]
-        noting = [message for move in moves for message in ruleset.note_syns(move.ip, move.to_note)]
+        moves = [
+            movement(held[ip], wish)
+            for ip, wish in wanted.items()
+            if _stays(held, wish) and held[ip].states != wish.states
+        ]
+        noting = [message for move in moves for message in contents.note_syns(move.ip, move.to_note)]
         if noting:
             self._transact(noting)
         try:
             messages = self._structural(held, wanted)
             for move in moves:
-                messages += ruleset.set_slots(move.ip, move.before, move.after)
-                messages += self._keep_flows(move)
+                messages += self._talks.begin(self._reader, move)
+                messages += contents.set_slots(move.ip, move.before, move.after)
+                messages += self._kept.messages(move)
             if messages:
                 self._transact(messages)
         except DatapathError:
             if noting:
-                self._transact([m for move in moves for m in ruleset.reopen(move.ip, move.to_note)])
+                self._transact([m for move in moves for m in contents.reopen(move.ip, move.to_note)])
             raise
-        if _addresses(held) != _addresses(wanted):
-            self._look()
+        left = [wish.address for ip, wish in held.items() if ip not in wanted or not _stays(held, wanted[ip])]
+        came = [wish.address for wish in wanted.values() if not _stays(held, wish)]
+        if left or came:
+            self._structure.follow(self._reader, left, came, hooks=_interfaces(held) != _interfaces(wanted))
 
     def _structural(self, held: Held, wanted: Held) -> list[Message]:
         """Whole addresses and interfaces that come and go."""
         leaving = [wish for ip, wish in held.items() if ip not in wanted or not _stays(held, wanted[ip])]
         coming = [wish for wish in wanted.values() if not _stays(held, wish)]
-        hooked = {wish.address.interface for wish in held.values()}
-        needed = {wish.address.interface for wish in wanted.values()}
+        hooked, needed = _interfaces(held), _interfaces(wanted)
         messages: list[Message] = []
         for wish in leaving:
-            messages += [*ruleset.unshare_mac(wish.address), *ruleset.remove_address(wish.address)]
+            messages += [*belts.unshare_mac(wish.address), *ruleset.remove_address(wish.address)]
         for interface in sorted(hooked - needed):
             messages += ruleset.unhook_interface(interface)
         for interface in sorted(needed - hooked):
             messages += ruleset.hook_interface(interface)
         for wish in coming:
             messages += _add(wish)
-            messages += self._keep_flows(movement(Wish(wish.address), wish))
+            self._kept.begin(wish.address.ip)
+            messages += self._kept.messages(movement(Wish(wish.address), wish))
         return messages
-
-    def _keep_flows(self, move: Movement) -> list[Message]:
-        """Local sockets' flows of slots that begin to drain or to open gently stay here."""
-        if not move.to_keep:
-            return []
-        own = [flow for flow in local_flows(move.address) if flow.slot in move.to_keep]
-        return [
-            *ruleset.keep_flows(move.ip, [flow.key for flow in own]),
-            *ruleset.note_flows(move.ip, [flow.key for flow in own if flow.is_half_open]),
-        ]
-
-    def _forget_stale_flows(self) -> None:
-        """Keep and mine say nothing any more about slots that do not move, and keep nothing about flows that ended.
-
-        What cannot be forgotten now, because an entry has run out between reading and deleting it, is tried again
-        with the next `apply` or `repair`.
-        """
-        for ip in list(self._to_forget):
-            wish = (self._held or {}).get(ip)
-            if wish is not None and not self._forget(wish):
-                continue
-            self._to_forget.discard(ip)
-
-    def _forget(self, wish: Wish) -> bool:
-        names = Names.of(wish.address.ip)
-        try:
-            for name in (names.keep, names.mine):
-                if stale := stale_flows(wish, self._reader.flows(name)):
-                    self._transact(ruleset.forget_flows(name, stale))
-            if is_moving(wish):
-                # the list of flows first, then the sockets: a flow that begins in between is in the second only
-                kept = self._reader.flows(names.keep)
-                living = {flow.key for flow in local_flows(wish.address)}
-                if ended := [flow for flow in kept if flow not in living]:
-                    self._transact(ruleset.forget_flows(names.keep, ended))
-        except DatapathError:
-            return False
-        return True
 
     # leases
 
@@ -233,13 +221,42 @@ class NftEngine:
         began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         return deadline_of(self._reader.lease(), began_ns)
 
-    # what is there
+    # moves (datapath.engine.KeepsFlows, Reconciles)
 
-    def flows_left(self, resource: str, slot: int) -> int:
+    def prepare(self, resource: str) -> Iterator[None]:
+        return self._kept.prepare(self._wish_of(resource))
+
+    def tidy(self) -> Iterator[None]:
+        return self._kept.tidy(list((self._held or {}).values()))
+
+    def taken(self, resource: str, slots: Collection[int]) -> Taken:
+        return self._holds.taken(self._reader, self._wish_of(resource), slots)
+
+    def conversations(self, resource: str, slots: Collection[int], idle_ns: int) -> Conversations:
+        return self._talks.heard(self._reader, self._wish_of(resource), slots, idle_ns)
+
+    def leave(self, resource: str, slots: Collection[int], names: Collection[bytes]) -> None:
+        self._talks.leave(self._reader, self._wish_of(resource).address, slots, names)
+
+    def listen(self, resource: str, slots: Collection[int]) -> None:
+        self._holds.listen(self._wish_of(resource).address, slots)
+
+    def refuse(self, resource: str, slots: Collection[int], taken: Taken) -> None:
+        self._holds.refuse(self._wish_of(resource), slots, taken)
+
+    def release(self, resource: str, slots: Collection[int]) -> int:
+        return self._holds.release(self._reader, self._wish_of(resource).address, slots, self._deadline_ns)
+
+    def forget(self, resource: str, slots: Collection[int]) -> None:
+        self._holds.forget(resource, slots)
+
+    def _wish_of(self, resource: str) -> Wish:
         for wish in (self._held or {}).values():
             if wish.address.resource == resource:
-                return sum(1 for flow in local_flows(wish.address) if flow.slot == slot)
+                return wish
         raise DatapathError(f"there is no address {resource!r} on this host")
+
+    # what is there
 
     def state(self) -> list[Wish]:
         reader = self._reader
@@ -254,26 +271,29 @@ class NftEngine:
     def repair(self) -> list[Change]:
         if self._held is None:
             return []
-        self._to_forget |= {ip for ip, wish in self._held.items() if is_moving(wish)}
-        self._forget_stale_flows()
         addresses = [wish.address for wish in self._held.values()]
-        mended = [
-            Change(change.address, "repaired", change.slots, change.detail) for change in self._host.grow(addresses)
-        ]
-        generation = self._reader.generation()
+        mended = self._host.mend(addresses)
+        generation = self._look()
         if generation == self._generation:
             return mended
         found = {wish.address.ip: wish for wish in self.state()}
-        if self._reader.structure() == self._structure and not differences(found.values(), self._held.values()):
+        stands = self._structure.stands(self._reader, addresses)
+        if stands and not differences(found.values(), self._held.values()):
             self._generation = generation
             return mended
+        self._kept.inherit(self._held.keys())
         self._rebuild(self._held, self._known_flows(self._held), term_until(self._deadline_ns))
         detail = "the rule set had been changed by somebody else, and is ours again"
         return [*mended, *(Change(address.resource, "repaired", (), detail) for address in addresses)]
 
+    def _look(self) -> int:
+        """The generation of the rules, but for our changes of the way out."""
+        return self._reader.generation() - self._host.rule_changes
+
     def remove(self) -> None:
+        self._holds.close()
         self._host.withdraw([])
-        self._transact([*ruleset.drop_table(Family.NETDEV), *ruleset.drop_table(Family.ARP)])
+        self._transact(ruleset.drop_tables())
         self._held = self._prepared = None
         self._deadline_ns = 0
         self._host.shrink([])
@@ -291,28 +311,29 @@ class NftEngine:
         return self._socket
 
     def _transact(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
         self._open.transact(batch(messages))
         self._generation += 1
-
-    def _look(self) -> None:
-        """Remember what the tables look like by our doing, so that `repair` can tell."""
-        # in this order: what somebody changes in between is then looked at by the next `repair`
-        self._generation = self._reader.generation()
-        self._structure = self._reader.structure()
 
 
 def _add(wish: Wish) -> list[Message]:
     address = wish.address
     return [
         *ruleset.add_address(address),
-        *ruleset.share_mac(address),
-        *ruleset.set_slots(address.ip, {}, wish.states),
+        *belts.share_mac(address),
+        *contents.set_slots(address.ip, {}, wish.states),
     ]
 
 
 def _stays(held: Held, wish: Wish) -> bool:
     """The address is held already, with the same parameters."""
-    return wish.address.ip in held and held[wish.address.ip].address == wish.address
+    former = held.get(wish.address.ip)
+    return former is not None and (former.address is wish.address or former.address == wish.address)
+
+
+def _interfaces(held: Held) -> set[str]:
+    return {wish.address.interface for wish in held.values()}
 
 
 def _addresses(held: Held) -> frozenset[Address]:

@@ -17,11 +17,15 @@ Expression = tuple[str, dict[str, Any]]
 
 _REGISTER_0 = 8
 _VERDICT_REGISTER = 0
+_CHECKSUM_INET = 1
+_REJECT_TCP_RESET = 1
 
 
 class Base(enum.IntEnum):
     """Where an offset counts from (NFT_PAYLOAD_*_HEADER)."""
 
+    LINK = 0
+    """the Ethernet header, with the tag that the kernel has taken out of the frame put back"""
     NETWORK = 1
     TRANSPORT = 2
 
@@ -30,6 +34,8 @@ class Meta(enum.IntEnum):
     """NFT_META_*"""
 
     PROTOCOL = 1
+    IIFNAME = 6
+    OIFTYPE = 9
     L4PROTO = 16
     PKTTYPE = 19
     TIME_NS = 30
@@ -40,7 +46,9 @@ class Cmp(enum.IntEnum):
 
     EQ = 0
     NEQ = 1
+    LT = 2
     LTE = 3
+    GT = 4
     GTE = 5
 
 
@@ -57,6 +65,19 @@ def write_header(source: int, offset: int, length: int) -> Expression:
     """Register bytes over the network header (for ARP: its packet), without any checksum."""
     members = {"base": Base.NETWORK, "offset": offset, "len": length, "sreg": register(source)}
     return "payload", {**members, "csum_type": 0, "csum_offset": 0, "csum_flags": 0}
+
+
+def write_frame(source: int, offset: int, length: int, checksum: int | None = None) -> Expression:
+    """Register bytes over a frame, counted from its Ethernet header; the 16-bit checksum at an offset follows."""
+    members = {"base": Base.LINK, "offset": offset, "len": length, "sreg": register(source)}
+    kind = 0 if checksum is None else _CHECKSUM_INET
+    return "payload", {**members, "csum_type": kind, "csum_offset": checksum or 0, "csum_flags": 0}
+
+
+def write_icmpv6(source: int, offset: int, length: int) -> Expression:
+    """Register bytes over an ICMPv6 message, whose checksum follows (RFC 4443, section 2.3)."""
+    members = {"base": Base.TRANSPORT, "offset": offset, "len": length, "sreg": register(source)}
+    return "payload", {**members, "csum_type": _CHECKSUM_INET, "csum_offset": 2, "csum_flags": 0}
 
 
 def load_meta(key: Meta, into: int) -> Expression:
@@ -103,6 +124,11 @@ def member(at: int, of_set: str) -> Expression:
     return "lookup", {"set": of_set, "sreg": register(at)}
 
 
+def stranger(at: int, to_set: str) -> Expression:
+    """The rule goes on only where the register's value is not in the set (NFT_LOOKUP_F_INV)."""
+    return "lookup", {"set": to_set, "sreg": register(at), "flags": 1}
+
+
 def map_into(at: int, by_map: str, into: int) -> Expression:
     """The map's data for the register's value; the rule ends here where there is none."""
     return "lookup", {"set": by_map, "sreg": register(at), "dreg": register(into)}
@@ -113,9 +139,15 @@ def decide(at: int, by_map: str) -> Expression:
     return "lookup", {"set": by_map, "sreg": register(at), "dreg": _VERDICT_REGISTER}
 
 
-def note(at: int, in_set: str, timeout_ms: int) -> Expression:
-    """Put the registers' value into a set from the packet path, or renew it there."""
-    return "dynset", {"set": in_set, "op": 1, "sreg_key": register(at), "timeout": timeout_ms}
+def note(at: int, in_set: str, timeout_ms: int | None) -> Expression:
+    """Put the registers' value into a set from the packet path, or renew it there; None: for good."""
+    members = {"set": in_set, "op": 1, "sreg_key": register(at)}
+    return "dynset", members if timeout_ms is None else {**members, "timeout": timeout_ms}
+
+
+def strike(at: int, from_set: str) -> Expression:
+    """Take the registers' value out of a set from the packet path; that it is not there is no harm."""
+    return "dynset", {"set": from_set, "op": 2, "sreg_key": register(at)}
 
 
 def count(counter: str) -> Expression:
@@ -131,6 +163,11 @@ def verdict(code: Verdict, chain: str = "") -> Expression:
 
 def goto(chain: str) -> Expression:
     return verdict(Verdict.GOTO, chain)
+
+
+def reset() -> Expression:
+    """Refuse a TCP packet: the program that sent it hears of it at once (nft: reject with tcp reset)."""
+    return "reject", {"type": _REJECT_TCP_RESET, "icmp_code": 0}
 
 
 def drop_counted(counter: str) -> Sequence[Expression]:

@@ -17,9 +17,9 @@ import time
 from dataclasses import dataclass
 
 from datapath.netlink import Message
+from datapath.nft.blocks import flush_set
 from datapath.nft.names import LEASE, TABLE
 from datapath.nft.protocol import ELEMENT_INTERVAL_END, ELEMENTS, Family, Msg, create
-from datapath.nft.ruleset import flush_set
 
 _CLOCK_TRIES = 4
 _CLOCK_SPREAD_NS = 50_000

@@ -6,17 +6,20 @@ noting begins has its socket (a half-open one) in the list that is read; one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from datapath.engine import Address, HashKind, SlotState, Wish
-from datapath.flows import TcpState, flows
-from datapath.hashing import slot
-from datapath.nft.ruleset import flow_key
+from datapath.engine import Address, SlotState, Wish
+from datapath.flows import connections
+from datapath.hashing import Unhashable
+from datapath.lanes import slots_of
+from datapath.nft.contents import flow_key_of, name_of
+from datapath.wishes import changed_slots
 
-MOVING = frozenset({SlotState.DRAINING, SlotState.OPENING})
-_HALF_OPEN = frozenset({TcpState.SYN_RECV, TcpState.NEW_SYN_RECV})
+MOVING = frozenset(state for state in SlotState if state.drains or state.opens)
+NOTED = MOVING | {SlotState.NOTING}
+"""states in which keep and mine say something"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +39,41 @@ class Movement:
     @property
     def to_note(self) -> list[int]:
         """Open slots that are to drain: their new SYNs are noted first."""
-        return sorted(n for n, change in self.changed.items() if change == (SlotState.OPEN, SlotState.DRAINING))
+        return sorted(n for n, change in self.changed.items() if change[0] is SlotState.OPEN and change[1].drains)
 
     @property
     def to_keep(self) -> set[int]:
         """Slots that begin to move: the flows of local sockets stay here."""
-        return {number for number, (_, after) in self.changed.items() if after in MOVING}
+        return {
+            number
+            for number, (before, after) in self.changed.items()
+            if (after.drains and not before.drains) or (after.opens and not before.opens)
+        }
+
+    @property
+    def beginning(self) -> set[int]:
+        """Slots that begin to move gently: what was noted in an earlier move of theirs means nothing."""
+        return {
+            number for number, (before, after) in self.changed.items() if after in NOTED and before not in NOTED
+        }
 
     @property
     def ended(self) -> bool:
         """Some slot's move is over."""
-        return any(before in MOVING and after not in MOVING for before, after in self.changed.values())
+        return any(before in NOTED and after not in NOTED for before, after in self.changed.values())
 
 
 def movement(held: Wish, wanted: Wish) -> Movement:
     before, after = held.states, wanted.states
     closed = SlotState.CLOSED
-    slots = {slot_number for slot_number, _ in before.items() ^ after.items()}
-    changed = {number: (before.get(number, closed), after.get(number, closed)) for number in slots}
+    was, is_ = before.get, after.get
+    changed = {number: (was(number, closed), is_(number, closed)) for number in changed_slots(before, after)}
     return Movement(wanted.address, before, after, changed)
+
+
+def ends_a_move(held: Wish, wanted: Wish) -> bool:
+    """Some slot's move is over."""
+    return not NOTED.isdisjoint(held.states.values()) and movement(held, wanted).ended
 
 
 def is_moving(wish: Wish) -> bool:
@@ -63,32 +82,24 @@ def is_moving(wish: Wish) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalFlow:
-    """A TCP connection that a local socket serves."""
+class LocalFlows:
+    """The connections of an address that local sockets serve, named as keep and mine hold them (contents.flow_key)."""
 
-    slot: int
-    key: bytes
-    """as keep and mine hold it (ruleset.flow_key)"""
-    is_half_open: bool
+    slots: dict[bytes, int | Unhashable]
+    half_open: set[bytes]
 
 
-def local_flows(address: Address) -> list[LocalFlow]:
-    """The connections of this address; those in TIME_WAIT are over: nobody is served by them any more."""
-    found = []
-    for flow in flows(address.ip):
-        if not flow.time_wait:
-            key = flow_key(flow.remote, flow.remote_port, flow.local_port)
-            found.append(LocalFlow(_slot_of_key(address, key), key, flow.state in _HALF_OPEN))
+def local_flows(address: Address) -> LocalFlows:
+    """Those in TIME_WAIT are over: nobody is served by them any more."""
+    found = LocalFlows({}, set())
+    for batch in connections(address.ip):
+        names = batch.names
+        keys = list(map(flow_key_of, names))
+        found.slots.update(zip(keys, slots_of(address, b"".join(names)), strict=True))
+        found.half_open.update(key for key, is_half_open in zip(keys, batch.half_open, strict=True) if is_half_open)
     return found
 
 
-def stale_flows(wish: Wish, known: Iterable[bytes]) -> list[bytes]:
-    """Those flows whose slot is not on the move any more."""
-    return [flow for flow in known if wish.states.get(_slot_of_key(wish.address, flow)) not in MOVING]
-
-
-def _slot_of_key(address: Address, flow: bytes) -> int:
-    """A flow's key is the longest key there is; the other kinds use its beginning."""
-    ports = {HashKind.SOURCEIP: 0, HashKind.SOURCEIP_SOURCEPORT: 4, HashKind.SOURCEIP_SOURCEPORT_DESTPORT: 8}
-    length = len(flow) - 8 + ports[address.hash_kind]
-    return slot(flow[:length], address.seed, address.slots)
+def slots_of_keys(address: Address, flows: Iterable[bytes]) -> Sequence[int | Unhashable]:
+    """The slots of flows as keep and mine hold them."""
+    return slots_of(address, b"".join(map(name_of, flows)))

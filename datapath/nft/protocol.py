@@ -41,6 +41,7 @@ class Family(enum.IntEnum):
 
     ARP = 3
     NETDEV = 5
+    IP6 = 10
 
 
 class Msg(enum.IntEnum):
@@ -74,6 +75,7 @@ class Verdict(enum.IntEnum):
     ACCEPT = 1
     JUMP = -3
     GOTO = -4
+    RETURN = -5
 
 
 class SetFlag(enum.IntFlag):
@@ -117,6 +119,7 @@ EXPRESSIONS: dict[str, Fields] = {
     ),
     "counter": Fields(bytes=(1, U64), packets=(2, U64)),
     "objref": Fields(type=(1, U32), name=(2, TEXT)),
+    "reject": Fields(type=(1, U32), icmp_code=(2, U8)),
 }
 
 
@@ -173,12 +176,12 @@ OBJECT = Fields(table=(1, TEXT), name=(2, TEXT), type=(3, U32), data=(4, EXPRESS
 GENERATION = Fields(id=(1, U32))
 
 
-def message(kind: Msg, family: Family, body: bytes, what: str, flags: int = 0) -> Message:
+def message(kind: Msg, family: int, body: bytes, what: str, flags: int = 0) -> Message:
     """A nf_tables request: `what` completes "the kernel refused to …"."""
     return Message(_SUBSYSTEM << 8 | kind, flags, _nfgenmsg.pack(family, 0, 0) + body, what)
 
 
-def create(kind: Msg, family: Family, body: bytes, what: str) -> Message:
+def create(kind: Msg, family: int, body: bytes, what: str) -> Message:
     """A request that makes something new and fails when it is there already."""
     return message(kind, family, body, what, NLM_F_CREATE | NLM_F_EXCL)
 

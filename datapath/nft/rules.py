@@ -1,33 +1,31 @@
 """The rules of one address: from a packet to its slot, from the slot to what its state allows.
 
-    base chain ─ destination ─► entry ─ lease ─► judge ─┐            no lease: drop
-      ┌─────────────────────────────────────────────────┘
+    interface ─ family ─ destination ─► entry ─ lease ─┐                      no lease: drop
+        (other VLANs' frames and Neighbour Discovery go on untouched)
+      ┌──────────────────────────────────────────────────────────┘
       ├─ TCP, UDP, SCTP ──► ports ──┐
       ├─ ICMP ─┬─ error ──► quote ──┤ hash ─► slots map ─┬─► open
-      │        └─ other ─┐          │                    ├─► draining
-      └─ fragment, other ┴► source ─┘    no slot: drop   └─► opening
+      │        └─ other ─┐          │                    ├─► draining, keeping UDP
+      └─ fragment, other ┴► source ─┘    no slot: drop   └─► opening, leaving UDP
+         (IPv6 fragments that begin with extension headers: fragment, which is the same as source)
 
 The lease stands before everything, so that the counter of an open slot counts what was accepted.
 A hash never leaves its rule's registers: no mark of anybody's is touched.  What a map does not know ends its rule,
-so each chain's last rules say what that means: `foreign` where the packet could be hashed, `unparsable` where not.
+so each chain's last rules say what that means: `foreign` where the packet could be hashed, else `fault` tells why.
+Ports that are not shared (`port_rules`) leave `ports` and `quote` for a chain of their own: one slot's, or `barred`.
 The same decisions, in Python, are in datapath.hashing; tests/netns holds the two against each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from struct import Struct
-
-from datapath.engine import Address, HashKind
-from datapath.hashing import ICMPV6_ERROR_MAX
+from datapath.engine import Address, HashKind, HashOrder
+from datapath.hashing import ND_HOP_LIMIT, ND_TYPES, NETWORK_BYTES, PORT_PROTOCOLS, PORTS_IN_KEY
 from datapath.nft.expressions import (
     Base,
     Cmp,
     Expression,
     Meta,
     compare,
-    count,
     decide,
     drop_counted,
     goto,
@@ -39,340 +37,309 @@ from datapath.nft.expressions import (
     load_value,
     mask,
     member,
-    note,
-    set_meta,
     verdict,
 )
-from datapath.nft.names import ICMP_ERRORS, LEASE, PORTED, Fate, Names, Part
+from datapath.nft.faults import fault, quote_fault
+from datapath.nft.names import EXTENSIONS, PORTED, VIPS, WHOLE_PORTED, Fate, Names, Part, one_slot
+from datapath.nft.packets import (
+    ICMP_HEADER,
+    IPV6_FRAGMENT,
+    KEY,
+    LAYOUTS,
+    SCRATCH,
+    SLOT,
+    Layout,
+    Rule,
+    is_icmp_error,
+    is_ipv6_fragment,
+    is_unfragmented_ipv4,
+    is_version6,
+    protocol_is,
+    quote_is_no_later_fragment,
+    slot_mark,
+)
 from datapath.nft.protocol import Verdict
+from datapath.nft.states import accept, draining, keeping_udp, leaving_udp, noting, opening, without_lease
+from datapath.ports import intervals
 
-Rule = Sequence[Expression]
-
-TCP = 6
-SYN_TIMEOUT_MS = 60_000
-"""A noted SYN is forgotten after this, unless its client goes on: a flood of forged ones cannot stay."""
-FLOW_TIMEOUT_MS = 3_600_000
-"""A connection made while its slot moves is forgotten when it has been silent for this long."""
-
-_IPV6_FRAGMENT = 44
-_ICMP_HEADER = 8
-_SYN = 0x02
-_FIN_SYN_RST_ACK = 0x17
-_PACKET_HOST = Struct("=I").pack(0)
-
-# registers: a key lies in one row from 0 on, what is looked at in passing beyond it
-_KEY = 0
-_SLOT = 8
-_SCRATCH = 9
-_CLOCK = 10
+_ETHERTYPE = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a family's headers keep what we read, in bytes."""
-
-    version: int
-    address_length: int
-    source: int
-    """of the source address in the IP header"""
-    destination: int
-    icmp: int
-    """protocol number"""
-    protocol: int
-    """of the protocol (next header) field"""
-
-    @property
-    def address_registers(self) -> int:
-        return self.address_length // 4
-
-
-LAYOUTS = {
-    4: Layout(version=4, address_length=4, source=12, destination=16, icmp=1, protocol=9),
-    6: Layout(version=6, address_length=16, source=8, destination=24, icmp=58, protocol=6),
-}
-
-
-def chains_of(address: Address) -> dict[Part, list[Rule]]:
-    """All chains of an address with their rules."""
+def chains_of(address: Address) -> dict[str, list[Rule]]:
+    """All chains of an address with their rules, by `Part` or `one_slot`."""
     layout = LAYOUTS[address.ip.version]
     names = Names.of(address.ip)
-    by_ports = address.hash_kind is not HashKind.SOURCEIP
-    chains = {
-        Part.ENTRY: [[*_under_lease(), goto(names.chain(Part.JUDGE))], drop_counted(names.counter(Fate.EXPIRED))],
-        Part.JUDGE: _judge(layout, names, by_ports),
-        Part.SOURCE: _by_source(address, layout, names),
+    by_ports = looks_at_ports(address)
+    chains: dict[str, list[Rule]] = {
+        Part.ENTRY: [
+            *_not_judged(layout),
+            [*without_lease(), *drop_counted(names.counter(Fate.EXPIRED))],
+            *(_judge(layout, names, by_ports) if by_ports else _judge_by_source(address, layout, names)),
+        ],
+        # the kernel knows a protocol only where the header's lengths are sound
+        Part.SOURCE: _by_source(address, layout, names, load_meta(Meta.L4PROTO, SCRATCH)),
+        Part.FRAGMENT: _by_source(address, layout, names),
         Part.ICMP: _icmp(layout, names),
         Part.QUOTE: _quote(address, layout, names),
-        Part.OPEN: [_accept(names)],
-        Part.NOTING: _noting(layout, names),
-        Part.DRAINING: _draining(layout, names),
-        Part.OPENING: _opening(layout, names),
+        Part.FAULT: fault(layout, names),
+        Part.QUOTE_FAULT: quote_fault(layout, names),
+        Part.OPEN: [accept(names)],
+        Part.NOTING: noting(layout, names),
+        Part.DRAINING: draining(layout, names),
+        Part.OPENING: opening(layout, names),
+        Part.KEEPING_UDP: keeping_udp(layout, names),
+        Part.LEAVING_UDP: leaving_udp(layout, names),
     }
     if by_ports:
         chains[Part.PORTS] = _by_ports(address, layout, names)
+    for protocol in PORT_PROTOCOLS:
+        for interval in intervals(address.port_rules, protocol):
+            if interval.slot is None:
+                chains[Part.BARRED] = [drop_counted(names.counter(Fate.REFUSED_PORT))]
+            else:
+                chains[one_slot(interval.slot)] = [
+                    [load_value(slot_mark.pack(interval.slot), SLOT), decide(SLOT, names.slots)],
+                    drop_counted(names.counter(Fate.FOREIGN)),
+                ]
     return chains
 
 
-def _protocol_is(number: int) -> Rule:
-    return load_meta(Meta.L4PROTO, _SCRATCH), compare(_SCRATCH, Cmp.EQ, bytes((number,)))
+def looks_at_ports(address: Address) -> bool:
+    return bool(PORTS_IN_KEY[address.hash_kind] or address.port_rules)
 
 
-def _is_unfragmented_ipv4() -> Rule:
-    """Neither more-fragments nor an offset."""
-    return load(Base.NETWORK, 6, 2, _SCRATCH), mask(_SCRATCH, b"\x3f\xff"), compare(_SCRATCH, Cmp.EQ, b"\0\0")
+def of_this_segment() -> list[Rule]:
+    """Rules of an interface: from frames to the addresses.
+
+    A tagged frame belongs to its VLAN's interface and goes on untouched; id 0 is only a priority (IEEE 802.1Q).  Frames
+    without a tag, which are nearly all, leave by the first rules.
+    """
+    ethertype = load(Base.LINK, _ETHERTYPE, 2, SCRATCH)
+    untagged, with_priority = [], []
+    for version, layout in LAYOUTS.items():
+        is_untagged = (ethertype, compare(SCRATCH, Cmp.EQ, layout.ethertype))
+        untagged += [[*is_untagged, *to_address(version)], [*is_untagged, verdict(Verdict.ACCEPT)]]
+        with_priority.append(
+            [
+                *(load_meta(Meta.PROTOCOL, SCRATCH), compare(SCRATCH, Cmp.EQ, layout.ethertype)),
+                *(ethertype, compare(SCRATCH, Cmp.NEQ, layout.ethertype)),
+                load(Base.LINK, _ETHERTYPE + 2, 2, SCRATCH),
+                *(mask(SCRATCH, b"\x0f\xff"), compare(SCRATCH, Cmp.EQ, b"\0\0")),
+                *to_address(version),
+            ]
+        )
+    return [*untagged, *with_priority]
 
 
-def _is_ipv6_fragment() -> Rule:
-    """A fragment header that is not atomic (RFC 6946): an offset, or more to come."""
-    return (
-        load_extension(_IPV6_FRAGMENT, 2, 2, _SCRATCH),
-        mask(_SCRATCH, b"\xff\xf9"),
-        compare(_SCRATCH, Cmp.NEQ, b"\0\0"),
-    )
+def to_address(version: int) -> Rule:
+    """To what is said of the destination address; what is not shared ends the rule."""
+    layout = LAYOUTS[version]
+    return load(Base.NETWORK, layout.destination, layout.address_length, KEY), decide(KEY, VIPS[version])
+
+
+def _not_judged(layout: Layout) -> list[Rule]:
+    """What goes on untouched: Neighbour Discovery, told as datapath.hashing does it."""
+    if layout.version == 4:
+        return []
+    kind = load(Base.NETWORK, 40, 1, SCRATCH)
+    return [
+        [
+            load(Base.NETWORK, layout.protocol, 2, SCRATCH),
+            compare(SCRATCH, Cmp.EQ, bytes((layout.icmp, ND_HOP_LIMIT))),
+            kind,
+            compare(SCRATCH, Cmp.GTE, bytes((ND_TYPES.start,))),
+            compare(SCRATCH, Cmp.LTE, bytes((ND_TYPES.stop - 1,))),
+            *is_version6(),
+            verdict(Verdict.RETURN),
+        ],
+    ]
+
+
+def _continues_headers() -> Rule:
+    """Of a fragment: what was taken apart begins with a further extension header.
+
+    The kernel then knows no protocol of the later pieces (ipv6_find_hdr), though they are as sound as the first.
+    """
+    return *is_version6(), load_extension(IPV6_FRAGMENT, 0, 1, SCRATCH), member(SCRATCH, EXTENSIONS)
 
 
 def _judge(layout: Layout, names: Names, by_ports: bool) -> list[Rule]:
     """Which of the four ways to a key this packet takes."""
     to_ports = goto(names.chain(Part.PORTS))
-    ported = (load_meta(Meta.L4PROTO, _SCRATCH), member(_SCRATCH, PORTED))
     to_icmp = goto(names.chain(Part.ICMP))
     rules: list[Rule] = []
     if layout.version == 4:
         if by_ports:
-            rules.append([*ported, *_is_unfragmented_ipv4(), to_ports])
-        rules.append([*_protocol_is(layout.icmp), *_is_unfragmented_ipv4(), to_icmp])
+            rules.append([*_is_whole_ipv4_with_ports(), to_ports])
+        rules.append([*protocol_is(layout.icmp), *is_unfragmented_ipv4(), to_icmp])
     else:
         if by_ports:
             # the usual packet has no extension headers: spare it the walk for a fragment header
-            direct = (load(Base.NETWORK, layout.protocol, 1, _SCRATCH), member(_SCRATCH, PORTED))
+            direct = (load(Base.NETWORK, layout.protocol, 1, SCRATCH), member(SCRATCH, PORTED))
             rules.append([*direct, to_ports])
-        rules.append([*_is_ipv6_fragment(), goto(names.chain(Part.SOURCE))])
+        rules.append([*is_ipv6_fragment(), *_continues_headers(), goto(names.chain(Part.FRAGMENT))])
+        rules.append([*is_ipv6_fragment(), goto(names.chain(Part.SOURCE))])
         if by_ports:
-            rules.append([*ported, to_ports])
-        rules.append([*_protocol_is(layout.icmp), to_icmp])
+            rules.append([*_has_ports(), to_ports])
+        rules.append([*protocol_is(layout.icmp), to_icmp])
     rules.append([goto(names.chain(Part.SOURCE))])
     return rules
 
 
+def _has_ports() -> Rule:
+    return load_meta(Meta.L4PROTO, SCRATCH), member(SCRATCH, PORTED)
+
+
+def _is_whole_ipv4_with_ports() -> Rule:
+    """Fragment bits and protocol, looked at at once; the hop limit between them does not count."""
+    return load(Base.NETWORK, 6, 4, SCRATCH), mask(SCRATCH, b"\x3f\xff\0\xff"), member(SCRATCH, WHOLE_PORTED)
+
+
+def whole_with_ports(protocol: int) -> bytes:
+    """An element of WHOLE_PORTED."""
+    return bytes((0, 0, 0, protocol))
+
+
+def _judge_by_source(address: Address, layout: Layout, names: Names) -> list[Rule]:
+    """Where ports do not count, nearly every packet is decided on at once: each expression costs it a hundredth."""
+    key, length = _key_without_ports(address, load(Base.NETWORK, layout.source, layout.address_length, KEY))
+    no_icmp = (load_meta(Meta.L4PROTO, SCRATCH), compare(SCRATCH, Cmp.NEQ, bytes((layout.icmp,))))
+    return [
+        [*no_icmp, *key, *_decide_by_hash(address, length)],
+        [*no_icmp, *drop_counted(names.counter(Fate.FOREIGN))],
+        *_judge(layout, names, by_ports=False),
+    ]
+
+
 def _decide_by_hash(address: Address, key_length: int) -> Rule:
     return (
-        jenkins(_KEY, key_length, address.slots, address.seed, _SLOT),
-        decide(_SLOT, Names.of(address.ip).slots),
+        jenkins(KEY, key_length, address.slots, address.seed, SLOT),
+        decide(SLOT, Names.of(address.ip).slots),
     )
 
 
-def _by_source(address: Address, layout: Layout, names: Names) -> list[Rule]:
-    # the kernel knows a protocol only where the header's lengths are sound: that is what makes a packet parsable
-    sound = load_meta(Meta.L4PROTO, _SCRATCH)
-    key = load(Base.NETWORK, layout.source, layout.address_length, _KEY)
+def _client(address: Address, where: Expression) -> Rule:
+    """The address that `where` loads, as the key has it."""
+    length = LAYOUTS[address.ip.version].address_length
+    if address.hash_kind is HashKind.SOURCENET:
+        return where, mask(KEY, (b"\xff" * NETWORK_BYTES[length]).ljust(length, b"\0"))
+    if address.hash_order is HashOrder.CLUSTERIP:
+        return where, host_to_network(KEY, length)
+    return (where,)
+
+
+def _key_without_ports(address: Address, where: Expression) -> tuple[Rule, int]:
+    """(what loads the key of a packet without ports, its length)."""
+    layout = LAYOUTS[address.ip.version]
+    client = _client(address, where)
+    zeros = 4 * PORTS_IN_KEY[address.hash_kind]
+    if address.hash_order is HashOrder.NETWORK or not zeros:
+        return client, layout.address_length
+    return (*client, load_value(bytes(zeros), layout.address_registers)), layout.address_length + zeros
+
+
+def _by_source(address: Address, layout: Layout, names: Names, *sound: Expression) -> list[Rule]:
+    """`sound` are expressions that end a rule for what cannot be parsed."""
+    key, length = _key_without_ports(address, load(Base.NETWORK, layout.source, layout.address_length, KEY))
     return [
-        [sound, key, *_decide_by_hash(address, layout.address_length)],
-        [sound, *drop_counted(names.counter(Fate.FOREIGN))],
-        drop_counted(names.counter(Fate.UNPARSABLE)),
+        [*sound, *key, *_decide_by_hash(address, length)],
+        [*sound, *drop_counted(names.counter(Fate.FOREIGN))],
+        [goto(names.chain(Part.FAULT))],
     ]
 
 
 def _by_ports(address: Address, layout: Layout, names: Names) -> list[Rule]:
-    port = layout.address_registers
-    key = [
-        load(Base.NETWORK, layout.source, layout.address_length, _KEY),
-        load(Base.TRANSPORT, 0, 2, port),
-    ]
-    if address.hash_kind is HashKind.SOURCEIP_SOURCEPORT_DESTPORT:
-        key.append(load(Base.TRANSPORT, 2, 2, port + 1))
+    source = load(Base.NETWORK, layout.source, layout.address_length, KEY)
+    key = [*_client(address, source), *_ports_into_key(address, 0, 2)]
+    if address.port_rules:
+        key = [load(Base.TRANSPORT, 0, 4, SCRATCH), *key]
+    to_service = (load_meta(Meta.L4PROTO, SCRATCH),)
     return [
+        *_rules_for_ports(address, names, to_service, at=2),
         [*key, *_decide_by_hash(address, _key_length(address, layout))],
         [*key, *drop_counted(names.counter(Fate.FOREIGN))],
-        drop_counted(names.counter(Fate.UNPARSABLE)),
+        [goto(names.chain(Part.FAULT))],
+    ]
+
+
+def _ports_into_key(address: Address, client_port: int, own_port: int) -> list[Expression]:
+    """Load as many ports as the kind looks at, from these offsets, behind the address."""
+    register = LAYOUTS[address.ip.version].address_registers
+    loads = [load(Base.TRANSPORT, client_port, 2, register), load(Base.TRANSPORT, own_port, 2, register + 1)]
+    return loads[: PORTS_IN_KEY[address.hash_kind]]
+
+
+def _rules_for_ports(address: Address, names: Names, protocol: Rule, at: int) -> list[Rule]:
+    """What goes to one slot or to none by its port of ours, found at an offset; `protocol` loads the protocol."""
+    return [
+        [
+            *protocol,
+            compare(SCRATCH, Cmp.EQ, bytes((number,))),
+            load(Base.TRANSPORT, at, 2, SCRATCH),
+            decide(SCRATCH, names.ports(number)),
+        ]
+        for number in sorted(PORT_PROTOCOLS)
+        if intervals(address.port_rules, number)
     ]
 
 
 def _key_length(address: Address, layout: Layout) -> int:
-    ports = {HashKind.SOURCEIP: 0, HashKind.SOURCEIP_SOURCEPORT: 1, HashKind.SOURCEIP_SOURCEPORT_DESTPORT: 2}
-    return layout.address_length + 4 * ports[address.hash_kind]
+    return layout.address_length + 4 * PORTS_IN_KEY[address.hash_kind]
 
 
 def _icmp(layout: Layout, names: Names) -> list[Rule]:
     return [
-        [*_is_icmp_error(layout), goto(names.chain(Part.QUOTE))],
-        [load(Base.TRANSPORT, 0, _ICMP_HEADER, _SCRATCH), goto(names.chain(Part.SOURCE))],
-        drop_counted(names.counter(Fate.UNPARSABLE)),
+        [*is_icmp_error(layout), goto(names.chain(Part.QUOTE))],
+        [load(Base.TRANSPORT, 0, ICMP_HEADER, SCRATCH), goto(names.chain(Part.SOURCE))],
+        [goto(names.chain(Part.FAULT))],
     ]
-
-
-def _is_icmp_error(layout: Layout) -> Rule:
-    # the whole header is loaded, so that a shorter packet ends the rule; its first byte is the type
-    kind = (load(Base.TRANSPORT, 0, _ICMP_HEADER, _SCRATCH), load(Base.TRANSPORT, 0, 1, _SCRATCH))
-    if layout.version == 4:
-        return *kind, member(_SCRATCH, ICMP_ERRORS)
-    return *kind, compare(_SCRATCH, Cmp.LTE, bytes((ICMPV6_ERROR_MAX,)))
 
 
 def _quote(address: Address, layout: Layout, names: Names) -> list[Rule]:
     """An ICMP error: the quoted packet was ours, so its destination is the client."""
-    client = load(Base.TRANSPORT, _ICMP_HEADER + layout.destination, layout.address_length, _KEY)
+    destination = load(Base.TRANSPORT, ICMP_HEADER + layout.destination, layout.address_length, KEY)
     rules: list[Rule] = []
-    if address.hash_kind is not HashKind.SOURCEIP:
+    if looks_at_ports(address):
         shows_ports = _quote_shows_ports(layout)
-        port = layout.address_registers
         for is_this_long, at in _quoted_headers(layout):
-            key = [client, load(Base.TRANSPORT, at + 2, 2, port)]
-            if address.hash_kind is HashKind.SOURCEIP_SOURCEPORT_DESTPORT:
-                key.append(load(Base.TRANSPORT, at, 2, port + 1))
-            rules.append(
-                [*is_this_long, *shows_ports, *key, *_decide_by_hash(address, _key_length(address, layout))]
-            )
-            whole = load(Base.TRANSPORT, at, 4, _SCRATCH)
-            rules.append([*is_this_long, *shows_ports, whole, *drop_counted(names.counter(Fate.FOREIGN))])
-        rules.append([*shows_ports, *drop_counted(names.counter(Fate.UNPARSABLE))])
+            here = (*is_this_long, *shows_ports, load(Base.TRANSPORT, at, 4, SCRATCH))
+            with_ports = (*_client(address, destination), *_ports_into_key(address, at + 2, at))
+            protocol = (*here, load(Base.TRANSPORT, ICMP_HEADER + layout.protocol, 1, SCRATCH))
+            rules += _rules_for_ports(address, names, protocol, at)
+            rules.append([*here, *with_ports, *_decide_by_hash(address, _key_length(address, layout))])
+            rules.append([*here, *drop_counted(names.counter(Fate.FOREIGN))])
+        rules.append([*shows_ports, goto(names.chain(Part.QUOTE_FAULT))])
     sound = _quote_is_sound(layout)
+    key, length = _key_without_ports(address, destination)
     rules += [
-        [*sound, client, *_decide_by_hash(address, layout.address_length)],
-        [*sound, client, *drop_counted(names.counter(Fate.FOREIGN))],
-        drop_counted(names.counter(Fate.UNPARSABLE)),
+        [*sound, *key, *_decide_by_hash(address, length)],
+        [*sound, destination, *drop_counted(names.counter(Fate.FOREIGN))],
+        [goto(names.chain(Part.QUOTE_FAULT))],
     ]
     return rules
 
 
 def _quote_is_sound(layout: Layout) -> Rule:
-    first = load(Base.TRANSPORT, _ICMP_HEADER, 1, _SCRATCH)
+    first = load(Base.TRANSPORT, ICMP_HEADER, 1, SCRATCH)
     if layout.version == 4:
-        return first, compare(_SCRATCH, Cmp.GTE, b"\x45"), compare(_SCRATCH, Cmp.LTE, b"\x4f")
-    return first, mask(_SCRATCH, b"\xf0"), compare(_SCRATCH, Cmp.EQ, b"\x60")
+        return first, compare(SCRATCH, Cmp.GTE, b"\x45"), compare(SCRATCH, Cmp.LTE, b"\x4f")
+    return first, mask(SCRATCH, b"\xf0"), compare(SCRATCH, Cmp.EQ, b"\x60")
 
 
 def _quote_shows_ports(layout: Layout) -> Rule:
     """The quoted protocol has ports, and (IPv4) the quote is not a later fragment."""
-    ported = (load(Base.TRANSPORT, _ICMP_HEADER + layout.protocol, 1, _SCRATCH), member(_SCRATCH, PORTED))
+    ported = (load(Base.TRANSPORT, ICMP_HEADER + layout.protocol, 1, SCRATCH), member(SCRATCH, PORTED))
     if layout.version == 6:
         return *_quote_is_sound(layout), *ported
-    return *_quote_is_sound(layout), *ported, *_quote_is_no_later_fragment()
-
-
-def _quote_is_no_later_fragment() -> Rule:
-    at = _ICMP_HEADER + 6
-    return load(Base.TRANSPORT, at, 2, _SCRATCH), mask(_SCRATCH, b"\x1f\xff"), compare(_SCRATCH, Cmp.EQ, b"\0\0")
+    return *_quote_is_sound(layout), *ported, *quote_is_no_later_fragment()
 
 
 def _quoted_headers(layout: Layout) -> list[tuple[Rule, int]]:
     """For each length that the quoted header can have: how to tell, and where its ports begin in the packet."""
     if layout.version == 6:
-        return [((), _ICMP_HEADER + 40)]
-    first = load(Base.TRANSPORT, _ICMP_HEADER, 1, _SCRATCH)
+        return [((), ICMP_HEADER + 40)]
+    first = load(Base.TRANSPORT, ICMP_HEADER, 1, SCRATCH)
     return [
-        ((first, compare(_SCRATCH, Cmp.EQ, bytes((0x40 | words,)))), _ICMP_HEADER + 4 * words)
+        ((first, compare(SCRATCH, Cmp.EQ, bytes((0x40 | words,)))), ICMP_HEADER + 4 * words)
         for words in range(5, 16)
-    ]
-
-
-# what a state allows
-
-
-def _under_lease() -> Rule:
-    """The host's lease runs: the wall clock, in network order because intervals are sorted bytes, is in the set."""
-    return load_meta(Meta.TIME_NS, _CLOCK), host_to_network(_CLOCK, 8), member(_CLOCK, LEASE)
-
-
-def _accept(names: Names, when: Rule = ()) -> Rule:
-    """A frame to a group MAC is of type MULTICAST, and TCP ignores those: to accept is to make it HOST."""
-    return (
-        *when,
-        load_value(_PACKET_HOST, _SCRATCH),
-        set_meta(Meta.PKTTYPE, _SCRATCH),
-        count(names.counter(Fate.ACCEPTED)),
-        verdict(Verdict.ACCEPT),
-    )
-
-
-def _flow(layout: Layout) -> Rule:
-    """The flow of a TCP packet as keep and mine have it: client, its port, our port."""
-    port = layout.address_registers
-    return (
-        load(Base.NETWORK, layout.source, layout.address_length, _KEY),
-        load(Base.TRANSPORT, 0, 2, port),
-        load(Base.TRANSPORT, 2, 2, port + 1),
-    )
-
-
-def _quoted_flow(layout: Layout) -> Rule:
-    """The flow that an ICMP error is about.  Our own packets carry no IP options: plain headers are enough."""
-    port = layout.address_registers
-    plain = b"\x45" if layout.version == 4 else b"\x60"
-    header = 20 if layout.version == 4 else 40
-    return (
-        *_is_quoted_tcp(layout),
-        load(Base.TRANSPORT, _ICMP_HEADER, 1, _SCRATCH),
-        *([mask(_SCRATCH, b"\xf0")] if layout.version == 6 else []),
-        compare(_SCRATCH, Cmp.EQ, plain),
-        load(Base.TRANSPORT, _ICMP_HEADER + layout.destination, layout.address_length, _KEY),
-        load(Base.TRANSPORT, _ICMP_HEADER + header + 2, 2, port),
-        load(Base.TRANSPORT, _ICMP_HEADER + header, 2, port + 1),
-    )
-
-
-def _is_quoted_tcp(layout: Layout) -> Rule:
-    return (
-        *_protocol_is(layout.icmp),
-        *_is_icmp_error(layout),
-        load(Base.TRANSPORT, _ICMP_HEADER + layout.protocol, 1, _SCRATCH),
-        compare(_SCRATCH, Cmp.EQ, bytes((TCP,))),
-    )
-
-
-def _flags_of_a_first_syn(how: Cmp) -> Rule:
-    """A TCP packet that begins a connection (EQ), or one that does not (NEQ): SYN without ACK, FIN or RST."""
-    return (
-        *_protocol_is(TCP),
-        load(Base.TRANSPORT, 13, 1, _SCRATCH),
-        mask(_SCRATCH, bytes((_FIN_SYN_RST_ACK,))),
-        compare(_SCRATCH, how, bytes((_SYN,))),
-    )
-
-
-def _note_syn(layout: Layout, names: Names, when: Rule = ()) -> Rule:
-    """Accept a SYN, and remember its flow as one of this host."""
-    syn = (*_flags_of_a_first_syn(Cmp.EQ), *_flow(layout))
-    return _accept(names, (*syn, *when, note(_KEY, names.mine, SYN_TIMEOUT_MS)))
-
-
-def _own_flows(layout: Layout, names: Names) -> list[Rule]:
-    """What a moving slot's sockets here may hear: segments of their flows, and ICMP errors about them.
-
-    A segment that follows a noted SYN makes it a flow.  A SYN never is one of these: a client that takes the same
-    port again begins something new, which is the new owner's.
-    """
-    segment = (*_flags_of_a_first_syn(Cmp.NEQ), *_flow(layout))
-    goes_on = note(_KEY, names.keep, FLOW_TIMEOUT_MS)
-    quoted = _quoted_flow(layout)
-    return [
-        _accept(names, (*segment, member(_KEY, names.keep), goes_on)),
-        _accept(names, (*segment, member(_KEY, names.mine), goes_on)),
-        _accept(names, (*quoted, member(_KEY, names.keep))),
-        _accept(names, (*quoted, member(_KEY, names.mine))),
-    ]
-
-
-def _noting(layout: Layout, names: Names) -> list[Rule]:
-    """Open, and each new SYN is noted: the moment between reading the sockets and draining loses none."""
-    return [_note_syn(layout, names), [goto(names.chain(Part.OPEN))]]
-
-
-def _draining(layout: Layout, names: Names) -> list[Rule]:
-    """Only what is ours already, half-open connections whose client repeats its SYN included."""
-    return [
-        _note_syn(layout, names, when=(member(_KEY, names.mine),)),
-        *_own_flows(layout, names),
-        drop_counted(names.counter(Fate.DRAINING)),
-    ]
-
-
-def _opening(layout: Layout, names: Names) -> list[Rule]:
-    """New flows are ours; what is TCP and not known here belongs to a socket of the old owner: silence."""
-    silent = drop_counted(names.counter(Fate.OPENING))
-    return [
-        _note_syn(layout, names),
-        *_own_flows(layout, names),
-        [*_protocol_is(TCP), *silent],
-        [*_is_quoted_tcp(layout), *silent],
-        _accept(names),
     ]

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address
-from struct import Struct
+from collections.abc import Collection
 from typing import Any
 
 from datapath import mac
-from datapath.engine import Address, SlotState
+from datapath.engine import Address, DatapathError
 from datapath.hashing import ICMP_ERRORS, PORT_PROTOCOLS
-from datapath.netlink import Message, raw_attribute
+from datapath.netlink import Message
 from datapath.nft import names
-from datapath.nft.expressions import (
-    Base,
-    Cmp,
-    Expression,
-    Meta,
-    compare,
-    decide,
-    load,
-    load_meta,
-    map_into,
-    member,
-    write_header,
+from datapath.nft.blocks import (
+    TYPE_ADDRESS,
+    TYPE_ICMP,
+    TYPE_MARK,
+    TYPE_PORT,
+    TYPE_PROTOCOL,
+    TYPE_TIME,
+    base_chain,
+    drop_chain,
+    fill,
+    interval_elements,
+    new_chain,
+    new_counter,
+    new_map,
+    new_rule,
+    new_set,
+    take_out,
 )
-from datapath.nft.expressions import verdict as decision
-from datapath.nft.names import STATE_CHAINS, TABLE, Fate, Names, Part
+from datapath.nft.faults import malformed_beginnings
+from datapath.nft.names import TABLE, Fate, Names, Part
+from datapath.nft.packets import LAYOUTS
 from datapath.nft.protocol import (
     CHAIN,
-    ELEMENT,
-    ELEMENTS,
+    ELEMENT_INTERVAL_END,
     OBJECT,
     OBJECT_COUNTER,
-    PACKED_ELEMENTS,
     RULE,
     SET,
     VERDICT_DATA,
@@ -45,33 +47,20 @@ from datapath.nft.protocol import (
     message,
 )
 from datapath.nft.protocol import TABLE as TABLE_FIELDS
-from datapath.nft.rules import LAYOUTS, SYN_TIMEOUT_MS, chains_of
+from datapath.nft.rules import chains_of, looks_at_ports, of_this_segment, whole_with_ports
+from datapath.nft.templates import Templates
+from datapath.ports import PORT_MAX, intervals
 
 FLOWS_MAX = 262_144
 """Flows that a moving slot may note, for each address."""
 
-_ELEMENTS_PER_MESSAGE = 400
+HEARD_MAX = 8_192
+"""Conversations of UDP that are noted for each address: what there is no room for tells that there are too many."""
+
+ADDRESSES_MAX = 4096
+"""Of each family."""
 _HOOK_INGRESS = 0
-_HOOK_ARP_IN = 0
-_HOOK_ARP_OUT = 1
-_POLICY_ACCEPT = 1
-_ARP_OPERATION = 6
-_ARP_SENDER_MAC = 8
-_ARP_SENDER = 14
-_ARP_TARGET = 24
-_ARP_REQUEST = b"\0\x01"
-
-# nft's own numbers of data types: the kernel stores them so that `nft list` can print a set's elements
-_TYPE_ADDRESS = {4: 7, 6: 8}
-_TYPE_ETHER = 9
-_TYPE_PROTOCOL = 12
-_TYPE_PORT = 13
-_TYPE_ICMP = 14
-_TYPE_MARK = 19
-_TYPE_TIME = 43
-
-_slot = Struct("=I")
-_port = Struct("!Hxx")
+_IPV6_EXTENSIONS = (0, 43, 44, 51, 59, 60)
 
 
 # the tables
@@ -86,51 +75,35 @@ def drop_table(family: Family) -> list[Message]:
     ]
 
 
+def drop_tables() -> list[Message]:
+    """Remove all that is ours."""
+    return [message for family in Family for message in drop_table(family)]
+
+
 def netdev_table() -> list[Message]:
     """The table without addresses: nothing is lost to it, nothing accepted by it."""
     family = Family.NETDEV
     interval = SetFlag.INTERVAL | SetFlag.TIMEOUT
     messages = [
         create(Msg.NEWTABLE, family, TABLE_FIELDS.pack({"name": TABLE}), f"make the table {TABLE}"),
-        _new_set(family, names.LEASE, _TYPE_TIME, 8, interval),
-        _new_set(family, names.PORTED, _TYPE_PROTOCOL, 1),
-        _new_set(family, names.ICMP_ERRORS, _TYPE_ICMP, 1),
-        *_fill(family, names.PORTED, [{"key": {"value": bytes((p,))}} for p in sorted(PORT_PROTOCOLS)]),
-        *_fill(family, names.ICMP_ERRORS, [{"key": {"value": bytes((t,))}} for t in sorted(ICMP_ERRORS)]),
+        new_set(family, names.LEASE, TYPE_TIME, 8, interval),
+        new_set(family, names.PORTED, TYPE_PROTOCOL, 1),
+        new_set(family, names.WHOLE_PORTED, TYPE_MARK, 4, size=len(PORT_PROTOCOLS)),
+        new_set(family, names.ICMP_ERRORS, TYPE_ICMP, 1),
+        new_set(family, names.EXTENSIONS, TYPE_PROTOCOL, 1),
+        *fill(family, names.PORTED, [{"key": {"value": bytes((p,))}} for p in sorted(PORT_PROTOCOLS)]),
+        *fill(
+            family, names.WHOLE_PORTED, [{"key": {"value": whole_with_ports(p)}} for p in sorted(PORT_PROTOCOLS)]
+        ),
+        *fill(family, names.EXTENSIONS, [{"key": {"value": bytes((p,))}} for p in _IPV6_EXTENSIONS]),
+        *fill(family, names.ICMP_ERRORS, [{"key": {"value": bytes((t,))}} for t in sorted(ICMP_ERRORS)]),
+        new_set(family, names.MALFORMED[4], TYPE_MARK, 4, SetFlag.INTERVAL),
+        *fill(family, names.MALFORMED[4], interval_elements(malformed_beginnings())),
     ]
     for version in (4, 6):
         length = LAYOUTS[version].address_length
-        messages.append(_new_map(family, names.VIPS[version], _TYPE_ADDRESS[version], length))
+        messages.append(new_map(family, names.VIPS[version], TYPE_ADDRESS[version], length, ADDRESSES_MAX))
     return messages
-
-
-def arp_table() -> list[Message]:
-    """The belt: the kernel itself never answers for a shared address, and never sends it with the interface's MAC.
-
-    Our responder works on packet sockets, which this table does not see.
-    """
-    family = Family.ARP
-    own_question = [
-        load(Base.NETWORK, _ARP_OPERATION, 2, 0),
-        compare(0, Cmp.EQ, _ARP_REQUEST),
-        load(Base.NETWORK, _ARP_TARGET, 4, 0),
-        member(0, names.ARP_ADDRESSES),
-        decision(Verdict.DROP),
-    ]
-    own_sender = [
-        load(Base.NETWORK, _ARP_SENDER, 4, 0),
-        map_into(0, names.ARP_MACS, 2),
-        write_header(2, _ARP_SENDER_MAC, 6),
-    ]
-    return [
-        create(Msg.NEWTABLE, family, TABLE_FIELDS.pack({"name": TABLE}), f"make the ARP table {TABLE}"),
-        _new_set(family, names.ARP_ADDRESSES, _TYPE_ADDRESS[4], 4),
-        _new_set(family, names.ARP_MACS, _TYPE_ADDRESS[4], 4, SetFlag.MAP, data_type=_TYPE_ETHER, data_len=6),
-        _base_chain(family, "in", _HOOK_ARP_IN),
-        _base_chain(family, "out", _HOOK_ARP_OUT),
-        _rule(family, "in", own_question),
-        _rule(family, "out", own_sender),
-    ]
 
 
 # interfaces
@@ -139,21 +112,12 @@ def arp_table() -> list[Message]:
 def hook_interface(interface: str) -> list[Message]:
     """Look at what arrives at an interface; everything that is not for one of our addresses passes untouched."""
     chain = names.ingress(interface)
-    messages = [_base_chain(Family.NETDEV, chain, _HOOK_INGRESS, interface)]
-    for version, ethertype in ((4, b"\x08\x00"), (6, b"\x86\xdd")):
-        layout = LAYOUTS[version]
-        expressions = [
-            load_meta(Meta.PROTOCOL, 4),
-            compare(4, Cmp.EQ, ethertype),
-            load(Base.NETWORK, layout.destination, layout.address_length, 0),
-            decide(0, names.VIPS[version]),
-        ]
-        messages.append(_rule(Family.NETDEV, chain, expressions))
-    return messages
+    base = base_chain(Family.NETDEV, chain, _HOOK_INGRESS, interface)
+    return [base, *(new_rule(Family.NETDEV, chain, rule) for rule in of_this_segment())]
 
 
 def unhook_interface(interface: str) -> list[Message]:
-    return _drop_chain(names.ingress(interface))
+    return drop_chain(names.ingress(interface))
 
 
 # addresses
@@ -161,40 +125,124 @@ def unhook_interface(interface: str) -> list[Message]:
 
 def add_address(address: Address) -> list[Message]:
     """All that one address needs, with every slot closed; then packets for it are led there."""
+    own = Names.of(address.ip)
+    said: dict[str, bytes] = {Part.ENTRY: names.describe(address)}
+    if address.port_rules:
+        said[Part.PORTS] = names.describe_ports(address)
+    to_entry = {"verdict": {"code": Verdict.GOTO, "chain": own.chain(Part.ENTRY)}}
+    vip = {"key": {"value": address.ip.packed}, "data": to_entry}
+    return [
+        *(new_chain(own.chain(part), {"userdata": comment}) for part, comment in said.items()),
+        *_BEGINNINGS.messages(address),
+        *fill(Family.NETDEV, names.VIPS[address.ip.version], [vip]),
+    ]
+
+
+def _begin(address: Address) -> list[Message]:
+    """What an address needs besides the chains that describe it: counters, sets, chains, rules."""
     family = Family.NETDEV
     own = Names.of(address.ip)
     layout = LAYOUTS[address.ip.version]
     flow_length = layout.address_length + 8
-    flow_type = (_TYPE_ADDRESS[layout.version] << 6 | _TYPE_PORT) << 6 | _TYPE_PORT
+    flow_type = (TYPE_ADDRESS[layout.version] << 6 | TYPE_PORT) << 6 | TYPE_PORT
+    flows = [(name, flow_type, flow_length) for name in (own.keep, own.mine, own.never, own.left)]
     chains = chains_of(address)
-    messages = [_new_counter(own.counter(fate)) for fate in Fate]
-    messages += [
-        _new_map(family, own.slots, _TYPE_MARK, 4, counted=True),
-        _new_set(family, own.keep, flow_type, flow_length, SetFlag.EVAL | SetFlag.TIMEOUT, size=FLOWS_MAX),
-        _new_set(family, own.mine, flow_type, flow_length, SetFlag.EVAL | SetFlag.TIMEOUT, size=FLOWS_MAX),
+    described = {Part.ENTRY, Part.PORTS} if address.port_rules else {Part.ENTRY}
+    return [
+        *(new_counter(own.counter(fate)) for fate in Fate),
+        new_map(family, own.slots, TYPE_MARK, 4, address.slots, counted=True),
+        *(
+            new_set(family, name, key_type, key_length, SetFlag.EVAL | SetFlag.TIMEOUT, size=FLOWS_MAX)
+            for name, key_type, key_length in (
+                *flows,
+                (own.never_syns, flow_type << 6 | TYPE_MARK, flow_length + 4),
+            )
+        ),
+        new_set(family, own.heard, flow_type, flow_length, SetFlag.EVAL | SetFlag.TIMEOUT, size=HEARD_MAX),
+        *(new_chain(own.chain(part)) for part in chains if part not in described),
+        *_port_maps(address),
+        *(new_rule(family, own.chain(part), rule) for part, rules in chains.items() for rule in rules),
     ]
-    for part in chains:
-        comment = {"userdata": names.describe(address)} if part is Part.ENTRY else {}
-        body = CHAIN.pack({"table": TABLE, "name": own.chain(part), **comment})
-        messages.append(create(Msg.NEWCHAIN, family, body, f"make the chain {own.chain(part)}"))
-    for part, rules in chains.items():
-        messages += [_rule(family, own.chain(part), rule) for rule in rules]
-    to_entry = {"verdict": {"code": Verdict.GOTO, "chain": own.chain(Part.ENTRY)}}
-    messages += _fill(family, names.VIPS[layout.version], [{"key": {"value": address.ip.packed}, "data": to_entry}])
+
+
+def chain_names(address: Address) -> list[str]:
+    """The parts that `chains_of` has, without their rules."""
+    parts: list[str] = [part for part in Part if part not in (Part.PORTS, Part.BARRED)]
+    if looks_at_ports(address):
+        parts.append(Part.PORTS)
+    special = {
+        Part.BARRED if interval.slot is None else names.one_slot(interval.slot)
+        for protocol in PORT_PROTOCOLS
+        for interval in intervals(address.port_rules, protocol)
+    }
+    return [*parts, *sorted(special)]
+
+
+def elements_naming(
+    addresses: Collection[Address],
+) -> dict[tuple[Family, str], frozenset[tuple[bytes, bytes | str]]]:
+    """What leads to these addresses, and what names them in the belts: set or map → key, and data or chain."""
+    found: dict[tuple[Family, str], frozenset[tuple[bytes, bytes | str]]] = {}
+    for version, belt in ((4, Family.ARP), (6, Family.IP6)):
+        own = [address for address in addresses if address.ip.version == version]
+        ways = frozenset((one.ip.packed, Names.of(one.ip).chain(Part.ENTRY)) for one in own)
+        found[Family.NETDEV, names.VIPS[version]] = ways
+        found[belt, names.SHARED_ADDRESSES] = frozenset((one.ip.packed, b"") for one in own)
+        found[belt, names.SHARED_MACS] = frozenset((one.ip.packed, mac.pack_mac(one.mac)) for one in own)
+    return found
+
+
+def _port_maps(address: Address) -> list[Message]:
+    """For each protocol with ports that are not shared: interval → the chain of what becomes of them."""
+    family, own = Family.NETDEV, Names.of(address.ip)
+    messages = []
+    for protocol in sorted(PORT_PROTOCOLS):
+        elements: list[dict[str, Any]] = []
+        for interval in intervals(address.port_rules, protocol):
+            part = Part.BARRED if interval.slot is None else names.one_slot(interval.slot)
+            to_chain = {"verdict": {"code": Verdict.GOTO, "chain": own.chain(part)}}
+            elements.append({"key": {"value": interval.first.to_bytes(2, "big")}, "data": to_chain})
+            if interval.last < PORT_MAX:
+                end = (interval.last + 1).to_bytes(2, "big")
+                elements.append({"key": {"value": end}, "flags": ELEMENT_INTERVAL_END})
+        if elements:
+            flags = SetFlag.MAP | SetFlag.INTERVAL
+            more = {"data_type": VERDICT_DATA, "data_len": 16}
+            messages.append(new_set(family, own.ports(protocol), TYPE_PORT, 2, flags, **more))
+            messages += fill(family, own.ports(protocol), elements)
     return messages
+
+
+def check_room(addresses: Collection[Address]) -> None:
+    """DatapathError when there are more of a family than the maps were made for."""
+    for version in LAYOUTS:
+        count = sum(address.ip.version == version for address in addresses)
+        if count > ADDRESSES_MAX:
+            raise DatapathError(
+                f"{count} shared addresses of IPv{version} are wanted, and the nft engine takes {ADDRESSES_MAX}; "
+                "remove some or take the engine bpf"
+            )
 
 
 def remove_address(address: Address) -> list[Message]:
     """The inverse of `add_address`, in the order in which nothing is in use any more."""
+    vip = {"key": {"value": address.ip.packed}}
+    return [*take_out(Family.NETDEV, names.VIPS[address.ip.version], [vip]), *_ENDS.messages(address)]
+
+
+def _end(address: Address) -> list[Message]:
+    """The inverse of `_begin`, and the removal of the chains that describe the address."""
     family = Family.NETDEV
     own = Names.of(address.ip)
+    messages = []
     parts = list(chains_of(address))
-    vip = {"key": {"value": address.ip.packed}}
-    messages = _drain(family, names.VIPS[address.ip.version], [vip])
     for part in parts:
         body = RULE.pack({"table": TABLE, "chain": own.chain(part)})
         messages.append(message(Msg.DELRULE, family, body, f"empty the chain {own.chain(part)}"))
-    for name in (own.slots, own.keep, own.mine):
+    port_maps = [
+        own.ports(protocol) for protocol in sorted(PORT_PROTOCOLS) if intervals(address.port_rules, protocol)
+    ]
+    for name in (own.slots, own.keep, own.mine, own.never, own.never_syns, own.heard, own.left, *port_maps):
         body = SET.pack({"table": TABLE, "name": name})
         messages.append(message(Msg.DELSET, family, body, f"remove the set {name}"))
     for part in parts:
@@ -206,183 +254,4 @@ def remove_address(address: Address) -> list[Message]:
     return messages
 
 
-def share_mac(address: Address) -> list[Message]:
-    """Let the ARP belt know an address (IPv4; Neighbor Discovery needs no belt, see hosts' own set-up)."""
-    if address.ip.version != 4:
-        return []
-    key = {"value": address.ip.packed}
-    return [
-        *_fill(Family.ARP, names.ARP_ADDRESSES, [{"key": key}]),
-        *_fill(Family.ARP, names.ARP_MACS, [{"key": key, "data": {"value": mac.pack_mac(address.mac)}}]),
-    ]
-
-
-def unshare_mac(address: Address) -> list[Message]:
-    if address.ip.version != 4:
-        return []
-    key = [{"key": {"value": address.ip.packed}}]
-    return [*_drain(Family.ARP, names.ARP_ADDRESSES, key), *_drain(Family.ARP, names.ARP_MACS, key)]
-
-
-# slots and flows
-
-
-def set_slots(
-    ip: IPv4Address | IPv6Address, before: Mapping[int, SlotState], after: Mapping[int, SlotState]
-) -> list[Message]:
-    """Move each slot whose state differs: an element cannot be changed, but replaced within a transaction."""
-    closed = SlotState.CLOSED
-    moved = sorted({number for number, _ in before.items() ^ after.items()})
-    leaving = [number for number in moved if before.get(number, closed) != closed]
-    entering = {number: STATE_CHAINS[after[number]] for number in moved if after.get(number, closed) != closed}
-    return _replace(ip, leaving, entering)
-
-
-def note_syns(ip: IPv4Address | IPv6Address, slots: Iterable[int]) -> list[Message]:
-    """Slots that are open go on so, and each new SYN to them is noted (the first step of draining)."""
-    chosen = dict.fromkeys(slots, Part.NOTING)
-    return _replace(ip, list(chosen), chosen)
-
-
-def reopen(ip: IPv4Address | IPv6Address, slots: Iterable[int]) -> list[Message]:
-    """Take `note_syns` back."""
-    chosen = dict.fromkeys(slots, Part.OPEN)
-    return _replace(ip, list(chosen), chosen)
-
-
-def _replace(ip: IPv4Address | IPv6Address, leaving: Sequence[int], entering: Mapping[int, Part]) -> list[Message]:
-    own = Names.of(ip)
-    by_part = {
-        part: {"verdict": {"code": Verdict.GOTO, "chain": own.chain(part)}} for part in set(entering.values())
-    }
-    tails = {part: ELEMENT.pack({"data": data}) for part, data in by_part.items()}
-    # thousands of slots differ in four bytes only: the rest of an element is packed once
-    head = ELEMENT.pack({"key": {"value": bytes(4)}})[:-4]
-    removals = [_list_element(head + _slot.pack(slot)) for slot in leaving]
-    additions = [_list_element(head + _slot.pack(slot) + tails[part]) for slot, part in entering.items()]
-    return [
-        *_packed(Msg.DELSETELEM, own.slots, removals, "close slots"),
-        *_packed(Msg.NEWSETELEM, own.slots, additions, "open slots"),
-    ]
-
-
-def keep_flows(ip: IPv4Address | IPv6Address, flows: Iterable[bytes]) -> list[Message]:
-    """Flows (see `flow_key`) of local sockets stay here while their slot moves."""
-    elements = [_list_element(ELEMENT.pack({"key": {"value": flow}})) for flow in flows]
-    return _packed(Msg.NEWSETELEM, Names.of(ip).keep, elements, "keep the flows of local sockets")
-
-
-def note_flows(ip: IPv4Address | IPv6Address, flows: Iterable[bytes]) -> list[Message]:
-    """Half-open flows: their SYN was taken here, and may be repeated."""
-    elements = [_list_element(ELEMENT.pack({"key": {"value": flow}, "timeout": SYN_TIMEOUT_MS})) for flow in flows]
-    return _packed(Msg.NEWSETELEM, Names.of(ip).mine, elements, "note half-open flows")
-
-
-def forget_flows(set_name: str, flows: Iterable[bytes]) -> list[Message]:
-    elements = [_list_element(ELEMENT.pack({"key": {"value": flow}})) for flow in flows]
-    return _packed(Msg.DELSETELEM, set_name, elements, "forget flows")
-
-
-def flow_key(client: IPv4Address | IPv6Address, client_port: int, local_port: int) -> bytes:
-    """A flow as keep and mine hold it; the same bytes as the key of sourceip-sourceport-destport."""
-    return client.packed + _port.pack(client_port) + _port.pack(local_port)
-
-
-# building blocks
-
-
-def flush_set(family: Family, name: str) -> Message:
-    """Remove all elements; an empty set is no error."""
-    return message(Msg.DELSETELEM, family, ELEMENTS.pack({"table": TABLE, "set": name}), f"empty the set {name}")
-
-
-def _new_set(
-    family: Family,
-    name: str,
-    key_type: int,
-    key_len: int,
-    flags: SetFlag = SetFlag(0),  # noqa: B008 - an immutable number
-    *,
-    size: int = 0,
-    **more: Any,
-) -> Message:
-    members: dict[str, Any] = {
-        "table": TABLE,
-        "name": name,
-        "flags": flags,
-        "key_type": key_type,
-        "key_len": key_len,
-    }
-    if size:
-        members["desc"] = {"size": size}
-    body = SET.pack({**members, "id": 1, **more})
-    return create(Msg.NEWSET, family, body, f"make the set {name}")
-
-
-def _new_map(family: Family, name: str, key_type: int, key_len: int, *, counted: bool = False) -> Message:
-    """A verdict map; `counted` gives every element a counter of its own."""
-    more: dict[str, Any] = {"data_type": VERDICT_DATA, "data_len": 16}
-    flags = SetFlag.MAP
-    if counted:
-        flags |= SetFlag.EXPR
-        more["expression"] = ("counter", {})
-    return _new_set(family, name, key_type, key_len, flags, **more)
-
-
-def _new_counter(name: str) -> Message:
-    body = OBJECT.pack({"table": TABLE, "name": name, "type": OBJECT_COUNTER, "data": {}})
-    return create(Msg.NEWOBJ, Family.NETDEV, body, f"make the counter {name}")
-
-
-def _base_chain(family: Family, name: str, hook: int, interface: str | None = None) -> Message:
-    place: dict[str, Any] = {"hooknum": hook, "priority": 0}
-    where = ""
-    if interface is not None:
-        place["dev"] = interface
-        where = f" at the interface {interface}"
-    members = {"table": TABLE, "name": name, "hook": place, "policy": _POLICY_ACCEPT, "type": "filter"}
-    return create(Msg.NEWCHAIN, family, CHAIN.pack(members), f"make the chain {name}{where}")
-
-
-def _drop_chain(name: str) -> list[Message]:
-    family = Family.NETDEV
-    return [
-        message(Msg.DELRULE, family, RULE.pack({"table": TABLE, "chain": name}), f"empty the chain {name}"),
-        message(Msg.DELCHAIN, family, CHAIN.pack({"table": TABLE, "name": name}), f"remove the chain {name}"),
-    ]
-
-
-def _rule(family: Family, chain: str, expressions: Sequence[Expression]) -> Message:
-    body = RULE.pack({"table": TABLE, "chain": chain, "expressions": expressions})
-    # NLM_F_CREATE | NLM_F_APPEND: rules stand in the order in which they are said
-    return message(Msg.NEWRULE, family, body, f"add a rule to the chain {chain}", 0x400 | 0x800)
-
-
-def _fill(family: Family, name: str, elements: list[dict[str, Any]]) -> list[Message]:
-    body = ELEMENTS.pack({"table": TABLE, "set": name, "elements": elements})
-    return [create(Msg.NEWSETELEM, family, body, f"fill the set {name}")]
-
-
-def _drain(family: Family, name: str, elements: list[dict[str, Any]]) -> list[Message]:
-    body = ELEMENTS.pack({"table": TABLE, "set": name, "elements": elements})
-    return [message(Msg.DELSETELEM, family, body, f"take elements from the set {name}")]
-
-
-def _list_element(packed: bytes) -> bytes:
-    return raw_attribute(0x8001, packed)
-
-
-def _packed(kind: Msg, set_name: str, elements: Sequence[bytes], what: str) -> list[Message]:
-    """Elements that are packed already, as many messages as attributes of 16-bit length need."""
-    head = PACKED_ELEMENTS.pack({"table": TABLE, "set": set_name})
-    flags = 0x400 if kind is Msg.NEWSETELEM else 0
-    return [
-        message(
-            kind,
-            Family.NETDEV,
-            head + raw_attribute(0x8003, b"".join(elements[at : at + _ELEMENTS_PER_MESSAGE])),
-            f"{what} in the set {set_name}",
-            flags,
-        )
-        for at in range(0, len(elements), _ELEMENTS_PER_MESSAGE)
-    ]
+_BEGINNINGS, _ENDS = Templates(_begin), Templates(_end)

@@ -65,6 +65,15 @@ def moving_flows(vip: str) -> int:
         netlink.close()
 
 
+def kept_flows(vip: str) -> int:
+    """How many connections stay with this host whatever becomes of their slots."""
+    netlink = Socket(NETLINK_NETFILTER)
+    try:
+        return len(Reader(netlink).flows(Names.of(IPv4Address(vip)).keep))
+    finally:
+        netlink.close()
+
+
 def _transact(messages: Sequence[Message]) -> None:
     netlink = Socket(NETLINK_NETFILTER)
     try:
@@ -95,7 +104,7 @@ def who_has(target: str, sender: str, patience_s: float) -> list[str]:
 def ask_from(source: str, target: str) -> None:
     """Send a datagram with this source to a neighbour that the kernel must first ask for."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((source, 0))
+        sock.bind((source, 5353))  # as a service answers: a port of the kernel's choice would be refused
         sock.sendto(b"x", (target, 9))
 
 

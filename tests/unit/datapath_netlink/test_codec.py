@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import struct
 
 import pytest
@@ -103,3 +104,9 @@ def test_a_refusal_says_what_was_wanted_and_what_helps() -> None:
     )
     assert "CAP_NET_ADMIN" in str(refusal)
     assert refusal.errno == errno.EPERM
+
+
+def test_a_refusal_can_be_handed_to_another_process() -> None:
+    refusal = KernelError("make a table", errno.EPERM, "")
+    handed = pickle.loads(pickle.dumps(refusal))
+    assert (str(handed), handed.errno) == (str(refusal), errno.EPERM)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
 from datapath.engine import Address, DatapathError, HashKind, MacMode, SlotState, Wish
 from datapath.hashing import key_of, slot
-from datapath.nft import ruleset
+from datapath.netlink import Message
+from datapath.nft import contents, ruleset
+from datapath.nft.contents import flow_key, flow_key_of, name_of
 from datapath.nft.lease import Term, renewal, term_until
-from datapath.nft.moves import movement, stale_flows
+from datapath.nft.moves import movement, slots_of_keys
 from datapath.nft.names import CHAIN_STATES, STATE_CHAINS, Names, Part, describe, recognise
-from datapath.nft.protocol import ELEMENTS, Msg, payload_of
+from datapath.nft.protocol import ELEMENTS, Msg, Verdict, payload_of
 from datapath.nft.rules import chains_of
 
 ADDRESS = Address(
@@ -52,16 +54,29 @@ def test_too_long_an_id_is_named() -> None:
 
 def test_names_of_different_addresses_never_meet() -> None:
     ips = [IPv4Address("10.0.0.1"), IPv4Address("10.0.0.11"), IPv6Address("fd00::1"), IPv6Address("fd00::11")]
-    names = [name for ip in ips for own in [Names.of(ip)] for name in (own.slots, own.keep, own.mine)]
+    names = [
+        name
+        for ip in ips
+        for own in [Names.of(ip)]
+        for name in (own.slots, own.keep, own.mine, own.never, own.never_syns)
+    ]
     chains = [Names.of(ip).chain(part) for ip in ips for part in Part]
     assert len(set(names + chains)) == len(names + chains)
     assert all(":" not in name for name in names + chains)  # nft could not name it on its command line
 
 
 def test_each_state_that_lets_packets_in_has_a_chain() -> None:
-    assert set(STATE_CHAINS) == {OPEN, DRAINING, OPENING}
+    assert set(STATE_CHAINS) == set(SlotState) - {SlotState.CLOSED}
     assert {CHAIN_STATES[part] for part in STATE_CHAINS.values()} == set(STATE_CHAINS)
-    assert CHAIN_STATES[Part.NOTING] is OPEN
+
+
+@pytest.mark.parametrize("name", [bytes(range(8)), bytes(range(20))])
+def test_a_flow_has_the_same_name_for_hosts_and_for_the_kernel(name: bytes) -> None:
+    client, ports = name[:-4], name[-4:]
+    key = flow_key(ip_address(client), int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big"))
+    assert flow_key_of(name) == key
+    assert name_of(key) == name
+    assert flow_key_of(name + b"\1\2\3\4") == key + b"\1\2\3\4"
 
 
 @pytest.mark.parametrize("kind", list(HashKind))
@@ -83,10 +98,13 @@ def test_every_chain_that_a_rule_names_exists(kind: HashKind, ip: IPv4Address | 
 def test_nothing_goes_on_without_a_lease() -> None:
     for kind in HashKind:
         chains = chains_of(replace(ADDRESS, hash_kind=kind))
-        on, last = chains[Part.ENTRY]
-        names = [(name, members.get("set")) for name, members in on]
-        assert names.index(("lookup", "lease")) < len(names) - 1
-        assert list(last)[-1] == ("immediate", {"dreg": 0, "data": {"verdict": {"code": 0}}})
+        entry = [list(rule) for rule in chains[Part.ENTRY]]
+        at = next(
+            n for n, rule in enumerate(entry) if rule[2] == ("lookup", {"set": "lease", "sreg": 18, "flags": 1})
+        )
+        assert {rule[-1][1]["data"]["verdict"]["code"] for rule in entry[:at]} <= {Verdict.RETURN}
+        assert [name for name, _ in entry[at]] == ["meta", "byteorder", "lookup", "objref", "immediate"]
+        assert entry[at][-1] == ("immediate", {"dreg": 0, "data": {"verdict": {"code": 0}}})
         # and there is no way around: nobody else leads to an address but by its entry
         added = [m for m in ruleset.add_address(ADDRESS) if m.what == "fill the set vips4"]
         (element,) = ELEMENTS.unpack(payload_of(added[0].body))["elements"]
@@ -107,20 +125,20 @@ def test_adding_and_removing_an_address_name_the_same_objects() -> None:
 def test_only_slots_that_change_are_said() -> None:
     before = {1: OPEN, 2: OPEN, 3: DRAINING, 4: OPEN}
     after = {1: OPEN, 2: DRAINING, 4: CLOSED, 5: OPENING}
-    removals, additions = ruleset.set_slots(ADDRESS.ip, before, after)
+    removals, additions = contents.set_slots(ADDRESS.ip, before, after)
     assert _slots(removals) == {2: "", 3: "", 4: ""}
     prefix = "vip-192.168.110.120"
     assert _slots(additions) == {2: f"{prefix}-draining", 5: f"{prefix}-opening"}
-    assert ruleset.set_slots(ADDRESS.ip, before, dict(before)) == []
+    assert contents.set_slots(ADDRESS.ip, before, dict(before)) == []
 
 
 def test_thousands_of_slots_are_said_in_messages_of_bounded_size() -> None:
-    messages = ruleset.set_slots(ADDRESS.ip, {}, dict.fromkeys(range(65_536), OPEN))
+    messages = contents.set_slots(ADDRESS.ip, {}, dict.fromkeys(range(65_536), OPEN))
     assert sum(len(_slots(message)) for message in messages) == 65_536
     assert max(len(message.body) for message in messages) < 1 << 16
 
 
-def _slots(message: ruleset.Message) -> dict[int, str]:
+def _slots(message: Message) -> dict[int, str]:
     """Slot → chain of the elements in a message, empty for a removal."""
     elements = ELEMENTS.unpack(payload_of(message.body))["elements"]
     return {
@@ -177,12 +195,20 @@ def test_what_a_move_asks_for() -> None:
 
 
 @pytest.mark.parametrize("kind", list(HashKind))
-def test_flows_of_slots_that_have_stopped_moving_are_stale(kind: HashKind) -> None:
+def test_a_flow_in_a_set_has_the_slot_of_its_packets(kind: HashKind) -> None:
     address = replace(ADDRESS, hash_kind=kind, slots=8)
     clients = [(IPv4Address(f"10.0.{n}.7"), 1000 + n) for n in range(50)]
     numbers = [slot(key_of(kind, ip, port, 80), address.seed, 8) for ip, port in clients]
-    known = [ruleset.flow_key(ip, port, 80) for ip, port in clients]
-    wish = Wish(address, {0: OPEN, 1: DRAINING, 2: OPENING, 3: OPEN})
-    expected = [flow for flow, number in zip(known, numbers, strict=True) if number not in {1, 2}]
-    assert stale_flows(wish, known) == expected
-    assert 0 < len(expected) < 50
+    known = [contents.flow_key(ip, port, 80) for ip, port in clients]
+    assert slots_of_keys(address, known) == numbers
+    assert len(set(numbers)) == 8
+
+
+def test_more_addresses_than_the_maps_have_room_for_are_refused_before_anything_is_done() -> None:
+    first = IPv4Address("10.0.0.0")
+    many = [replace(ADDRESS, ip=first + number) for number in range(ruleset.ADDRESSES_MAX + 1)]
+    ruleset.check_room(many[1:])
+    with pytest.raises(
+        DatapathError, match="4097 shared addresses of IPv4 are wanted, and the nft engine takes 4096"
+    ):
+        ruleset.check_room(many)
