@@ -5,32 +5,54 @@ states by a generation, the lease by one store of eight bytes.  The forwarder, a
 keeps alive (`helper_argv`), moves the packets (forwarder.py).  Addresses are on a persistent TUN device, so that a
 restart of either process breaks no connection.
 
-Limits.  A frame to the interface's *own* MAC is the kernel's, whatever its IP destination: a client that has a
-wrong MAC for the address reaches this host without a slot (nft sees such frames, a packet socket cannot withhold
-them).  Between the forwarder's last look at the lease and its write lies about a microsecond.  Accepted packets
-come in by the TUN: services bound to the interface (SO_BINDTODEVICE) and per-interface firewall rules do not see
-them there.  Segments that were merged beyond 64 KiB (BIG TCP for IPv4) are dropped.
+Limits.  A frame to the interface's *own* MAC is judged by nobody, for a packet socket cannot withhold it; where there
+is nf_tables it is dropped (datapath.wayout).  Between the forwarder's last look at the lease and its write lies about
+a microsecond.  Accepted packets come in by the TUN: services bound to the interface (SO_BINDTODEVICE) and
+per-interface firewall rules do not see them there.  Segments that were merged beyond 64 KiB (BIG TCP for IPv4) are
+dropped.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from ipaddress import ip_address
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from datapath.engine import Change, Counter, DatapathError, Wish
-from datapath.flows import flows
+from datapath.engine import (
+    Address,
+    Change,
+    Conversations,
+    Counter,
+    DatapathError,
+    SlotState,
+    Taken,
+    UnconfirmedError,
+    Wish,
+)
 from datapath.host.setup import Host
-from datapath.raw import tun
-from datapath.raw.rows import address_of, closes_something, counters_of, slot_of, table_of, wish_of
-from datapath.raw.table import ACKNOWLEDGED_AT, BEAT_AT, DEADLINE_AT, EMPTY, RETIRED_AT, Bell, SharedTable, Table
-from datapath.wishes import check, differences
+from datapath.raw import talks, tun
+from datapath.raw.holds import Holds
+from datapath.raw.rows import address_of, closes_something, counters_of, table_of, wish_of
+from datapath.raw.table import (
+    ACKNOWLEDGED_AT,
+    BEAT_AT,
+    DEADLINE_AT,
+    EMPTY,
+    GENERATION_AT,
+    RETIRED_AT,
+    Bell,
+    Row,
+    SharedTable,
+    Table,
+)
+from datapath.wishes import check, differences, whom_it_concerns
 
 ACKNOWLEDGE_MS = 20
 """how long a change waits for the forwarder; usual are 0.2 ms"""
 ACKNOWLEDGE_STEP_S = 0.000_05
+ENDINGS_MAX = 4
+"""how often conversations are ended that are heard of in that very moment"""
 BEAT_LATE_NS = 2_000_000_000
 """a forwarder looks around four times a second: silent for so long it is stopped or starved"""
 
@@ -51,6 +73,15 @@ class RawEngine:
         self._host = Host(run_dir, place=device)
         self._shared: SharedTable | None = None
         self._started = False
+        self._prepared: frozenset[Address] | None = None
+        """the addresses that the host itself was last set up for; None: not by this process"""
+        self._holds = Holds(self._path)
+        self._closed_at = 0
+        """the generation of the last table that closed something"""
+        self._unconfirmed: list[Wish] | None = None
+        """what was held before the first `apply` that the forwarder has not confirmed"""
+        self._begun: list[Address] = []
+        """whose slots began to note with it"""
 
     def helper_argv(self) -> list[str]:
         """The forwarder's command line, for vipcast-runner to keep alive (agents.protocol.Serve).
@@ -78,31 +109,49 @@ class RawEngine:
     def close(self) -> None:
         self._host.close()
         self._started = False
+        self._prepared = None
         if self._shared is not None:
             self._shared.close()
             self._shared = None
 
     def apply(self, wishes: Sequence[Wish]) -> list[Change]:
+        """As datapath.engine.Engine has it, but that UnconfirmedError leaves in force what was asked for.
+
+        The forwarder takes it once it can, and the same asked again returns when it has.
+        """
         wanted = check(wishes)
         shared = self._opened()
         _, former = shared.read()
-        held = [wish_of(row) for row in former.rows]
-        table = table_of(self._device, wanted, former)
+        held = self._unconfirmed if self._unconfirmed is not None else [wish_of(row) for row in former.rows]
+        table = table_of(self._device, wanted, former, self._holds.listening)
         addresses = [wish.address for wish in wanted]
+        coming, leaving = whom_it_concerns(self._prepared, addresses)
+        self._prepared = None
         try:
             if wanted:
                 tun.make(self._device)
-                self._host.grow(addresses)
+                self._host.grow(coming)
             self._clear_new_counters(table, former)
+            begun = self._holds.begin_noting(shared, [wish_of(row) for row in former.rows], wanted)
+            self._holds.forget_talks(shared, former, table)
             self._put_in_force(table, former)
         except DatapathError:
-            self._host.shrink([wish.address for wish in held])
-            if not held:
+            # `former` may be asked for and not confirmed yet: the forwarder has it, or will
+            self._host.shrink([*(wish.address for wish in held), *map(address_of, former.rows)])
+            if not held and not former.rows:
                 tun.remove(self._device)
             raise
-        self._host.shrink(addresses)
+        self._unconfirmed = held
+        self._begun += begun
+        self._await_closing()
+        self._unconfirmed = None
+        self._holds.note_half_open(self._begun)
+        self._begun.clear()
+        if leaving:
+            self._host.shrink(addresses)
         if not wanted:
             tun.remove(self._device)
+        self._prepared = frozenset(addresses)
         return differences(held, wanted)
 
     def renew(self, deadline_ns: int) -> None:
@@ -113,10 +162,70 @@ class RawEngine:
     def deadline_ns(self) -> int:
         return self._shared.words[DEADLINE_AT] if self._shared is not None else 0
 
-    def flows_left(self, resource: str, slot: int) -> int:
+    # moves (datapath.engine.Reconciles)
+
+    def taken(self, resource: str, slots: Collection[int]) -> Taken:
+        return self._holds.taken(self._opened(), self._row(resource), slots)
+
+    def conversations(self, resource: str, slots: Collection[int], idle_ns: int) -> Conversations:
+        shared, row = self._opened(), self._row(resource)
+        draining = {slot for slot in slots if row.states[slot] == SlotState.DRAINING}
+        lively = talks.lately(talks.of_slots(shared, row, slots), idle_ns)
+        too_many = talks.are_too_many(shared, len(lively))
+        kept = frozenset() if too_many else {entry.place for entry in lively}
+        for _ in range(ENDINGS_MAX):
+            left = talks.of_slots(shared, row, draining)
+            ended = [entry for entry in left if entry.place not in kept]
+            if not ended:
+                known = [entry for entry in lively if entry.slot not in draining] + left
+                return Conversations(too_many=True) if too_many else talks.conversations(known)
+            talks.end(shared, ended)
+            generation = shared.publish(self._table())
+            self._bell.ring()
+            if not self._is_acknowledged(shared, generation):
+                break
+        raise DatapathError("the forwarder of the raw engine is too busy to end conversations")
+
+    def leave(self, resource: str, slots: Collection[int], names: Collection[bytes]) -> None:
+        shared = self._opened()
+        self._holds.leave(self._table(), self._row(resource), slots, names)
+        generation = shared.publish(self._table())
+        self._bell.ring()
+        if not self._is_acknowledged(shared, generation):
+            raise DatapathError("the forwarder of the raw engine is too busy to leave conversations")
+
+    def listen(self, resource: str, slots: Collection[int]) -> None:
+        self._holds.listen(self._row(resource), slots)
+        if not self._publish_listening():
+            raise DatapathError("the forwarder of the raw engine is too busy to keep SYNs")
+
+    def refuse(self, resource: str, slots: Collection[int], taken: Taken) -> None:
+        self._holds.refuse(self._table(), self._row(resource), slots, taken)
+
+    def release(self, resource: str, slots: Collection[int]) -> int:
+        """The forwarder has let in what it kept, or does so once it has read what was queued before."""
+        self._holds.forget(resource, slots)  # that they are closed and kept no longer, the next table says
+        return self._holds.let_in(self._opened())
+
+    def forget(self, resource: str, slots: Collection[int]) -> None:
+        if self._holds.forget(resource, slots):
+            self._publish_listening()
+
+    def _publish_listening(self) -> bool:
+        """Whether the forwarder has taken it in time."""
+        shared = self._opened()
+        generation, former = shared.read()
+        wishes = [wish_of(row) for row in former.rows]
+        table = table_of(self._device, wishes, former, self._holds.listening)
+        if table != former:
+            generation = shared.publish(table)
+            self._bell.ring()
+        return self._is_acknowledged(shared, generation)
+
+    def _row(self, resource: str) -> Row:
         for row in self._table().rows:
             if row.resource == resource:
-                return sum(slot_of(flow, row) == slot for flow in flows(ip_address(row.ip)) if not flow.time_wait)
+                return row
         raise DatapathError(f"there is no address {resource!r} on this host")
 
     def state(self) -> list[Wish]:
@@ -137,8 +246,10 @@ class RawEngine:
         if not tun.is_up(self._device):
             tun.make(self._device)
             changes.append(Change("", "repaired", detail=f"the TUN device {self._device} was gone or down"))
-        for change in self._host.grow([address_of(row) for row in rows]):
-            changes.append(Change(change.address, "repaired", change.slots, change.detail))
+        elif tun.accept_sources_of_other_interfaces(self._device):
+            detail = f"rp_filter was strict on {self._device}, where every packet comes from elsewhere"
+            changes.append(Change("", "repaired", detail=detail))
+        changes += self._host.mend([address_of(row) for row in rows])
         self._bell.make()
         return changes
 
@@ -151,9 +262,11 @@ class RawEngine:
             self._is_acknowledged(self._shared, generation)
             self._shared.close()
             self._shared = None
+        self._prepared = None
         self._host.shrink([])
         tun.remove(self._device)
         self._bell.remove()
+        self._holds.remove()
         self._path.unlink(missing_ok=True)
 
     def _opened(self) -> SharedTable:
@@ -177,6 +290,7 @@ class RawEngine:
         except DatapathError:
             usable = False
         if usable:
+            self._closed_at = shared.words[GENERATION_AT]
             return shared
         shared.words[RETIRED_AT] = 1
         shared.close()
@@ -193,24 +307,27 @@ class RawEngine:
                 self._opened().clear_counters(row)
 
     def _put_in_force(self, table: Table, former: Table) -> None:
-        """Publish, and return once the forwarder knows: what has been closed accepts nothing from then on.
+        if table != former:
+            generation = self._opened().publish(table)
+            self._bell.ring()
+            if closes_something(former, table):
+                self._closed_at = generation
 
-        DatapathError when it does not answer and something closes; the former table is in force again then.
-        A forwarder that is late to *open* does no harm.
+    def _await_closing(self) -> None:
+        """Return once the forwarder knows the table: what has been closed accepts nothing from then on.
+
+        UnconfirmedError when it does not answer and something closes.  The table stays nevertheless: to put the former
+        one back would cross the forwarder's answer, and drop what arrives in between.  A forwarder that is late to
+        *open* does no harm.
         """
-        if table == former:
-            return
         shared = self._opened()
-        generation = shared.publish(table)
-        self._bell.ring()
-        if self._is_acknowledged(shared, generation) or not closes_something(former, table):
+        if self._is_acknowledged(shared, shared.words[GENERATION_AT]):
             return
-        shared.publish(former)
-        self._bell.ring()
-        raise DatapathError(
-            f"the forwarder of the raw engine has not taken the new slot table within {ACKNOWLEDGE_MS} ms; "
-            f"nothing was changed ({self.ailment() or 'it is busy'})"
-        )
+        if shared.words[ACKNOWLEDGED_AT] < self._closed_at:
+            raise UnconfirmedError(
+                f"the forwarder of the raw engine has not taken the new slot table within {ACKNOWLEDGE_MS} ms "
+                f"({self.ailment() or 'it is busy'}); nothing is reported as closed before it has"
+            )
 
     def _is_acknowledged(self, shared: SharedTable, generation: int) -> bool:
         """Wait until no packet can be accepted by an older table: none is written, or nobody is there to write."""

@@ -24,12 +24,16 @@ from datapath.engine import DatapathError
 from datapath.flows import FlowProbe
 from datapath.frames import ETHERTYPE_IPV4, ETHERTYPE_IPV6
 from datapath.raw import tun
-from datapath.raw.judge import Known, cautious
+from datapath.raw.judge import DRAINS, Known, Refused, cautious, is_settling
 from datapath.raw.pump import BURST, Outcome, Pump, WireLostError
+from datapath.raw.refusals import Refusals
 from datapath.raw.table import ACKNOWLEDGED_AT, BEAT_AT, EMPTY, GENERATION_AT, Bell, SharedTable, Table
+from datapath.raw.talks import Heard, KeptElsewhere
 from datapath.raw.wire import QUEUE_PACKETS_MAX, Wire
 
 BEAT_MS = 250
+PRIORITY = -15
+"""nice value: packets wait for this process, and slots that move for its word"""
 ENDED_ORDERLY, FAILED, TABLE_GIVEN_UP = 0, 1, 3
 
 WireName = tuple[str, int]
@@ -47,7 +51,13 @@ class Forwarder:
             lambda c: probe.has(c.local, c.local_port, c.remote, c.remote_port),
             lambda c: probe.half_open(c.local, c.local_port, c.remote, c.remote_port),
         )
-        self._pump = Pump(shared.words, shared.map_counters(), self._known)
+        self._heard = Heard(shared)
+        self._known.hears = self._hears
+        self._pump = Pump(shared.words, shared.map_counters(), self._known, shared.log_syn, self._heard.note)
+        self._refusals = Refusals(shared.path)
+        self._kept_elsewhere = KeptElsewhere(shared.path)
+        self._rows: dict[bytes, int] = {}
+        """address → where its counters begin, by which its conversations are known"""
         self._table = EMPTY
         self._in_force = EMPTY
         """what packets are judged by: the table, or a cautious one while older packets may be queued"""
@@ -68,6 +78,8 @@ class Forwarder:
 
     def run(self) -> int:
         """Forward until told to end, or the table is given up; the exit status.  DatapathError as `_adopt`."""
+        with suppress(OSError):  # without CAP_SYS_NICE it is as good as any other process
+            os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
         gc.collect()
@@ -82,7 +94,8 @@ class Forwarder:
             for name, wire in list(self._wires.items()):
                 if name in self._older_packets:
                     self._serve(name, wire)
-            self._words[ACKNOWLEDGED_AT] = self._generation
+            if not is_settling(self._in_force, self._table):
+                self._words[ACKNOWLEDGED_AT] = self._generation
             if len(self._wires) < len(self._wanted) and now_ns >= self._look_again_ns:
                 self._look_again_ns = now_ns + BEAT_MS * 1_000_000
                 self._open_wires()
@@ -102,19 +115,32 @@ class Forwarder:
 
     def _adopt(self) -> None:
         """Take up the table in force; DatapathError when it cannot be read or the TUN device cannot be used."""
-        generation, table = self._shared.read()
+        generation, tables, in_step = self._shared.read_since(self._generation)
+        table = tables[-1]
         if table.device != self._device:
             self._open_device(table.device)
-        self._in_force = cautious(self._in_force, table, in_step=generation == self._generation + 1)
+        self._in_force = cautious(self._in_force, self._table, tables, in_step=in_step)
         self._table, self._generation = table, generation
+        self._known.refused = Refused(self._refusals.read())
+        self._known.leave(self._kept_elsewhere.read())
+        self._rows = {row.ip: row.counters for row in table.rows}
+        if not any(DRAINS.intersection(row.states) for now in (self._in_force, table) for row in now.rows):
+            self._heard.clear()
         self._pump.use(self._in_force, generation, self._tun)
+        self._pump.hold_on()
         self._wanted = _pairs_by_wire(table)
+        # before any wire is closed: that of the last one would mean that no queue is left to be read
+        self._older_packets = {} if self._in_force == table else dict.fromkeys(self._wires, QUEUE_PACKETS_MAX)
         self._filter_wires()
         if self._in_force == table:
             self._words[ACKNOWLEDGED_AT] = generation
+            self._pump.let_in_kept()
         else:
-            self._older_packets = dict.fromkeys(self._wires, QUEUE_PACKETS_MAX)
             self._trust_when_queues_are_empty()
+
+    def _hears(self, ip: bytes, name: bytes) -> bool:
+        row = self._rows.get(ip)
+        return row is not None and self._heard.knows(row, name)
 
     def _open_device(self, name: str) -> None:
         if self._tun >= 0:
@@ -147,6 +173,7 @@ class Forwarder:
         if not self._older_packets and self._in_force != self._table:
             self._in_force = self._table
             self._pump.use(self._table, self._generation, self._tun)
+            self._pump.let_in_kept()
 
     def _filter_wires(self) -> None:
         """Give every open wire the filter of its addresses, and close those that have none left."""

@@ -2,35 +2,52 @@
 
 The state of a slot decides; DRAINING and OPENING also ask whether the packet belongs to a connection that this
 host has.  A planned move has the old owner DRAINING while the new one is OPENING, so whatever one of them takes the
-other must leave:
+other must leave.  KEEPING_UDP is DRAINING, LEAVING_UDP is OPENING, but for UDP:
 
     packet                              DRAINING (old)                OPENING (new)
-    SYN                                 only of a half-open           yes
-                                        connection of ours
+    SYN                                 only of a half-open           yes, unless the old
+                                        connection of ours, or        owner has told that
+                                        noted while NOTING            it took it
     other TCP                           connection of ours            connection of ours
     ICMP error about TCP                connection of ours            connection of ours
     fragment of TCP                     yes: its connection           no
                                         cannot be told
     everything else (no connections)    no                            yes
+
+    UDP (hold.datagrams)                KEEPING_UDP (old)             LEAVING_UDP (new)
+                                        yes, and noted                no
+                                        DRAINING (old)                OPENING (new)
+                                        conversations that it heard   but those that the old
+                                        and has not ended             owner has told to keep
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import structs
 
 from datapath.engine import SlotState
-from datapath.hashing import ICMP_ERRORS, Unhashable, slot_of_packet
-from datapath.raw.table import Row, Table
+from datapath.hashing import ICMP_ERRORS, Unhashable, is_neighbour_discovery, slot_of_packet
+from datapath.hold.datagrams import Utterance, read_utterance
+from datapath.hold.syns import has, syn_of
+from datapath.raw.refusals import Told
+from datapath.raw.table import EMPTY, LISTENING, Row, Table
+from datapath.raw.talks import Kept
 
 CLOSED: Final = int(SlotState.CLOSED)
 OPEN: Final = int(SlotState.OPEN)
 DRAINING: Final = int(SlotState.DRAINING)
 OPENING: Final = int(SlotState.OPENING)
-STALE_STATE: Final = 4
+NOTING: Final = int(SlotState.NOTING)
+KEEPING_UDP: Final = int(SlotState.KEEPING_UDP)
+LEAVING_UDP: Final = int(SlotState.LEAVING_UDP)
+DRAINS: Final = frozenset({DRAINING, KEEPING_UDP})
+OPENS: Final = frozenset({OPENING, LEAVING_UDP})
+TAKES_ALL: Final = frozenset({OPEN, NOTING})
+STALE_STATE: Final = 65
 """a slot that may be accepting, for a packet that may have arrived before it was"""
 
 TCP = 6
@@ -124,12 +141,30 @@ def _quoted(quote: bytes, at: int, source: bytes, destination: bytes) -> Segment
     return Segment(connection, begins=False, sequence=None)
 
 
+class Refused:
+    """SYNs that old owners of opening slots have told that they took (datapath.engine.Taken)."""
+
+    def __init__(self, told: Sequence[Told] = ()) -> None:
+        self._told = told
+
+    def has(self, packet: bytes, now_ns: int) -> bool:
+        found = syn_of(packet)
+        return found is not None and any(
+            told.ip == found[0] and now_ns - told.when_ns < Known.SYN_NS and has(told.taken, found[1])
+            for told in self._told
+        )
+
+    def covers(self, ip: bytes, slot: int) -> bool:
+        """Whether the slot's old owner has told at all: only then is it known what it did not take."""
+        return any(told.ip == ip and slot in told.slots for told in self._told)
+
+
 class Known:
     """Which connections are ours: what the kernel says and, for a slot that is opening, SYNs that we let in lately.
 
-    The second is for SYN cookies, which leave no socket until the client answers.  The old owner of a slot must
-    not use it: a SYN that its full backlog dropped is repeated, and then answered by the new owner; what follows
-    has the sequence number of that SYN as well, and would be reset here.
+    The second is for SYN cookies, which leave no socket until the client answers.  The old owner of a slot uses it
+    for what it noted and told alone: any other SYN that its full backlog dropped is repeated, and then answered by the
+    new owner; what follows has the sequence number of that SYN as well, and would be reset here.
     """
 
     SYNS_MAX = 65_536
@@ -141,33 +176,86 @@ class Known:
         self.half_open = half_open
         self._syns: dict[bytes, tuple[int, int]] = {}
         """connection → (initial sequence number, when)"""
+        self._taken: dict[bytes, tuple[int, int]] = {}
+        """the same of SYNs to slots that noted them"""
+        self.refused: Refused = Refused()
+        self.hears: Callable[[bytes, bytes], bool] = lambda ip, name: False
+        """whether slots of this address that drain know a conversation"""
+        self._kept: dict[bytes, frozenset[bytes]] = {}
+
+    def leave(self, kept: Collection[Kept]) -> None:
+        """These conversations are those of slots that open, which their old owners keep."""
+        self._kept = {}
+        for told in kept:
+            self._kept[told.ip] = self._kept.get(told.ip, frozenset()) | told.names
+
+    def is_left(self, ip: bytes, name: bytes) -> bool:
+        return name in self._kept.get(ip, ())
 
     def note_syn(self, key: bytes, sequence: int, now_ns: int) -> None:
         """A SYN was let in; `key` as `Connection.key` has it."""
-        self._syns.pop(key, None)
-        while len(self._syns) >= self.SYNS_MAX:
-            del self._syns[next(iter(self._syns))]  # the oldest: a dict keeps the order of its insertions
-        self._syns[key] = sequence, now_ns
+        self._note(self._syns, key, sequence, now_ns)
+
+    def take_syn(self, key: bytes, sequence: int, now_ns: int) -> None:
+        """A SYN was let in by a slot that is about to drain."""
+        self._note(self._taken, key, sequence, now_ns)
+
+    def _note(self, noted: dict[bytes, tuple[int, int]], key: bytes, sequence: int, now_ns: int) -> None:
+        noted.pop(key, None)
+        while len(noted) >= self.SYNS_MAX:
+            del noted[next(iter(noted))]  # the oldest: a dict keeps the order of its insertions
+        noted[key] = sequence, now_ns
+
+    def is_noted(self, segment: Segment) -> bool:
+        """Whether this very SYN was let in."""
+        return self._syns.get(segment.connection.key, (None, 0))[0] == segment.sequence
+
+    def took(self, segment: Segment, now_ns: int) -> bool:
+        """Whether this SYN came when its slot noted those that it let in."""
+        sequence, noted_ns = self._taken.get(segment.connection.key, (None, 0))
+        return sequence == segment.sequence and now_ns - noted_ns < self.SYN_NS
 
     def follows_syn(self, segment: Segment, now_ns: int) -> bool:
         """Whether it comes directly after a SYN that we let in.
 
         The sequence number tells it from a later connection with the same ports.
         """
-        initial, noted_ns = self._syns.get(segment.connection.key, (None, 0))
+        return self._follows(self._syns, segment, now_ns)
+
+    def follows_taken(self, segment: Segment, now_ns: int) -> bool:
+        """The same of a SYN that its slot noted: repeated, it is ours as well, so nobody else has answered it."""
+        return self._follows(self._taken, segment, now_ns)
+
+    def _follows(self, noted: dict[bytes, tuple[int, int]], segment: Segment, now_ns: int) -> bool:
+        initial, noted_ns = noted.get(segment.connection.key, (None, 0))
         if initial is None or now_ns - noted_ns >= self.SYN_NS:
             return False
         return segment.sequence == (initial + 1) & 0xFFFF_FFFF
 
 
 def belongs(state: int, packet: bytes, known: Known, now_ns: int) -> bool:
-    """Whether a packet of a DRAINING or OPENING slot is accepted: the table at the top of this file."""
+    """Whether a packet of a slot that drains or opens is accepted: the table at the top of this file."""
     segment = read_segment(packet)
     if segment is None:
-        return is_tcp_fragment(packet) == (state == DRAINING)
+        utterance = read_utterance(packet)
+        if utterance is not None:
+            return _belongs_to_conversation(state, packet, utterance, known)
+        return is_tcp_fragment(packet) == (state in DRAINS)
+    state = DRAINING if state in DRAINS else OPENING
+    if segment.begins and state == OPENING:
+        return not known.refused.has(packet, now_ns)
     if segment.begins:
-        return state == OPENING or known.half_open(segment.connection)
-    return known.has(segment.connection) or (state == OPENING and known.follows_syn(segment, now_ns))
+        return known.took(segment, now_ns) or known.half_open(segment.connection)
+    if known.has(segment.connection):
+        return True
+    return known.follows_syn(segment, now_ns) if state == OPENING else known.follows_taken(segment, now_ns)
+
+
+def _belongs_to_conversation(state: int, packet: bytes, utterance: Utterance, known: Known) -> bool:
+    ip = packet[16:20] if packet[0] >> 4 == 4 else packet[24:40]
+    if state in OPENS:
+        return state == OPENING and not known.is_left(ip, utterance.name)
+    return state == KEEPING_UDP or known.hears(ip, utterance.name)
 
 
 class Compiled:
@@ -176,43 +264,85 @@ class Compiled:
     def __init__(self, table: Table) -> None:
         self._rows = {row.ip: row for row in table.rows}
 
-    def place(self, packet: bytes) -> tuple[Row, int | None, int] | None:
-        """(address, slot, state); slot None for what cannot be hashed; None for what goes to no address of ours."""
+    def place(self, packet: bytes) -> tuple[Row, int | Unhashable, int] | None:
+        """(address, slot or why there is none, state); None for what is not ours to judge."""
         destination = packet[16:20] if packet[:1] and packet[0] >> 4 == 4 else packet[24:40]
         row = self._rows.get(destination)
-        if row is None:
+        if row is None or is_neighbour_discovery(packet):
             return None
-        slot = slot_of_packet(packet, row.hash_kind, row.seed, row.slots)
+        slot = slot_of_packet(packet, row.hash_kind, row.seed, row.slots, row.hash_order, row.port_rules)
         if isinstance(slot, Unhashable):
-            return row, None, CLOSED
+            return row, slot, CLOSED
         return row, slot, row.states[slot] if slot < len(row.states) else CLOSED
 
 
-def cautious(former: Table, table: Table, *, in_step: bool) -> Table:
-    """`table` for packets that may have been queued before it came: nothing is accepted on the strength of it.
+def cautious(in_force: Table, former: Table, tables: Sequence[Table], *, in_step: bool) -> Table:
+    """The last of `tables` for packets that may have been queued before it came: none is accepted on its strength.
 
-    A slot that has opened did not accept when those packets arrived, and another host may have answered them.  When
-    tables in between were missed (`in_step` false: this process was stopped), that holds for every slot.
-    `former` is what was judged by until now; it may itself be a cautious one.
+    A slot that has opened did not accept when those packets arrived, and another host may have answered them.  The
+    tables are those that came since `former`; `in_force` is what was judged by until now, `former` or a cautious form
+    of it.  Where some of them are not known (`in_step` false: this process was stopped for long), any slot may have
+    been closed.
+
+    A slot that noted its SYNs and is to drain hears out its queue first, and one that is to be listened for keeps
+    nothing that was queued before: who is told of it counts on either (`is_settling`).
     """
-    before = {row.resource: row for row in former.rows} if in_step else {}
-    return structs.replace(table, rows=tuple(_cautious_row(before.get(row.resource), row) for row in table.rows))
+    if not in_step:
+        in_force = former = EMPTY
+    for table in tables:
+        in_force, former = _cautious_step(in_force, former, table), table
+    return in_force
 
 
-def _cautious_row(former: Row | None, row: Row) -> Row:
-    comparable = former is not None and _hash_alike(former, row)
-    former_states = former.states if former is not None and comparable else bytes(len(row.states))
-    states = bytes(_cautious_state(old, new) for old, new in zip(former_states, row.states, strict=True))
+def _cautious_step(in_force: Table, former: Table, table: Table) -> Table:
+    judged = {row.resource: row for row in in_force.rows}
+    before = {row.resource: row for row in former.rows}
+    rows = (_cautious_row(judged.get(row.resource), before.get(row.resource), row) for row in table.rows)
+    return structs.replace(table, rows=tuple(rows))
+
+
+def _cautious_row(in_force: Row | None, former: Row | None, row: Row) -> Row:
+    states = bytes(map(_cautious_state, _states(in_force, row), _states(former, row), row.states))
     return row if states == row.states else structs.replace(row, states=states)
 
 
-def _cautious_state(old: int, new: int) -> int:
-    if new in (CLOSED, old) or old == OPEN:
+def _states(former: Row | None, row: Row) -> bytes:
+    """All closed where that was another address, or hashed otherwise."""
+    return former.states if former is not None and _hash_alike(former, row) else bytes(len(row.states))
+
+
+def _cautious_state(old: int, former: int, new: int) -> int:
+    if (old == NOTING and new in DRAINS) or (old == KEEPING_UDP and new == DRAINING):
+        return old
+    if new in (CLOSED, old) or old in TAKES_ALL:
         return new
-    if new == OPEN and old in (DRAINING, OPENING):
+    if old == LISTENING and (new in OPENS or (new in TAKES_ALL and former in OPENS | TAKES_ALL)):
+        return old  # what was kept comes in once it is known what else was queued
+    if old == LEAVING_UDP and new == OPENING:
+        return old
+    if old == OPENING and new == LEAVING_UDP:
+        return new
+    if new in TAKES_ALL and old in DRAINS | OPENS:
         return old
     return STALE_STATE
 
 
+def is_settling(in_force: Table, table: Table) -> bool:
+    """Whether what is queued still matters so that `table` is not to be acknowledged yet."""
+    now = {row.resource: row.states for row in table.rows}
+    return any(
+        state != new and _settles(state, new)
+        for row in in_force.rows
+        for state, new in zip(row.states, now.get(row.resource, b""), strict=False)
+    )
+
+
+def _settles(state: int, new: int) -> bool:
+    if new == NOTING:
+        return state in DRAINS | OPENS | {LISTENING}  # what these let in is not noted for the next owner
+    return state == NOTING or new == LISTENING or (state, new) == (KEEPING_UDP, DRAINING)
+
+
 def _hash_alike(a: Row, b: Row) -> bool:
-    return (a.ip, a.hash_kind, a.seed, len(a.states)) == (b.ip, b.hash_kind, b.seed, len(b.states))
+    one = (a.ip, a.hash_kind, a.hash_order, a.port_rules, a.seed, len(a.states))
+    return one == (b.ip, b.hash_kind, b.hash_order, b.port_rules, b.seed, len(b.states))

@@ -11,13 +11,15 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Callable, Collection
 from struct import Struct
 from typing import Final
 
 from datapath.engine import DatapathError
-from datapath.raw.judge import DRAINING as STATE_DRAINING
-from datapath.raw.judge import OPEN, Compiled, Known, belongs, read_segment
-from datapath.raw.judge import OPENING as STATE_OPENING
+from datapath.hashing import Unhashable
+from datapath.hold.datagrams import read_utterance
+from datapath.hold.syns import syn_of
+from datapath.raw.judge import DRAINS, NOTING, OPEN, OPENS, TAKES_ALL, Compiled, Known, belongs, read_segment
 from datapath.raw.judge import STALE_STATE as STATE_STALE
 from datapath.raw.table import (
     ACCEPTED,
@@ -26,10 +28,14 @@ from datapath.raw.table import (
     EXPIRED,
     FOREIGN,
     GENERATION_AT,
+    LET_IN_AT,
+    LISTENING,
+    MALFORMED,
     OPENING,
+    PORT_REFUSED,
     REFUSED,
     STALE,
-    UNPARSABLE,
+    TRUNCATED,
     Row,
     Table,
     address_counter,
@@ -37,6 +43,13 @@ from datapath.raw.table import (
 )
 from datapath.raw.wire import FRAME_BYTES_MAX, PACKET_AT, VNET
 
+LETS_IN = OPENS | TAKES_ALL
+"""states of a slot that has opened"""
+KEPT_MAX = 8_192
+"""SYNs that are held; what is more is repeated by its client.  Each new table places all of them anew, 4 µs each."""
+WRITE_NS = 1_000_000
+"""A lease ends so much earlier here: from the look at the clock until the kernel has the packet time goes by, a few µs
+where nobody takes the processor away meanwhile"""
 BURST = 256
 """packets of one interface before others, the bell and signals have their turn"""
 FLOWS_MAX = 1 << 16
@@ -57,7 +70,8 @@ _UDP: Final = 17
 _virtio = Struct("=BBHHHH")
 _NEEDS_CSUM: Final = 1
 
-_DROPPED = {STATE_DRAINING: DRAINING, STATE_OPENING: OPENING, STATE_STALE: STALE}
+_REASONS = {Unhashable.TRUNCATED: TRUNCATED, Unhashable.PORT_REFUSED: PORT_REFUSED}
+_DROPPED = dict.fromkeys(DRAINS, DRAINING) | dict.fromkeys(OPENS, OPENING) | {STATE_STALE: STALE}
 
 
 class Outcome(enum.Enum):
@@ -73,10 +87,12 @@ class WireLostError(Exception):
 class Target:
     """Where packets of one slot go under one table: its state, and the words that count them."""
 
-    __slots__ = ("accepted", "dropped", "expired", "refused", "state")
+    __slots__ = ("accepted", "dropped", "expired", "refused", "row", "slot", "state")
 
     def __init__(self, row: Row, slot: int, state: int) -> None:
         self.state = state
+        self.row = row.counters
+        self.slot = slot
         self.accepted = slot_counter(row, slot, ACCEPTED)
         verdict = _DROPPED.get(state)
         self.dropped = slot_counter(row, slot, FOREIGN) if verdict is None else address_counter(row, verdict)
@@ -87,7 +103,22 @@ class Target:
 class Pump:
     """Moves packets under one table at a time."""
 
-    def __init__(self, words: memoryview, counters: memoryview, known: Known) -> None:
+    def __init__(
+        self,
+        words: memoryview,
+        counters: memoryview,
+        known: Known,
+        log_syn: Callable[[int, int, bytes], None],
+        note_talk: Callable[[int, int, bytes, int], None] = lambda row, slot, name, now_ns: None,
+    ) -> None:
+        """`log_syn` tells the engine of a SYN that was let in (table.SharedTable), `note_talk` of a conversation of UDP
+        that was heard (talks.Heard)."""
+        self._log_syn = log_syn
+        self._note_talk = note_talk
+        self._kept: dict[bytes, bytes] = {}
+        """SYNs to slots that are listened for: address and name → what would be written to the TUN"""
+        self._coming: dict[bytes, bytes] = {}
+        """the same of slots that have opened since"""
         self._words = words
         self._counters = counters
         self._known = known
@@ -107,7 +138,7 @@ class Pump:
         self._tun = tun
         self._flows.clear()
 
-    def forward(self, sock: socket.socket) -> Outcome:
+    def forward(self, sock: socket.socket) -> Outcome:  # noqa: PLR0912, PLR0915  see the comment in it
         """Move what waits at `sock`, at most BURST packets.  After TABLE_CHANGED call `use`, then this again.
 
         WireLostError when the interface is gone or down, DatapathError when the TUN device is gone.
@@ -143,10 +174,10 @@ class Pump:
                     continue
             size = length - PACKET_AT
             state = target.state
-            if state != OPEN and not (
-                state in (STATE_DRAINING, STATE_OPENING)
-                and belongs(state, bytes(view[PACKET_AT:length]), self._known, clock(boot_time))
-            ):
+            if state != OPEN and words[GENERATION_AT] != generation:
+                self._waiting = length  # what closes is not to wait for a burst of what is slow to judge
+                return Outcome.TABLE_CHANGED
+            if state != OPEN and not self._lets_in(state, length):
                 counters[target.dropped] += 1
                 counters[target.dropped + 1] += size
                 continue
@@ -158,7 +189,7 @@ class Pump:
                 self._waiting = length
                 return Outcome.TABLE_CHANGED
             now_ns = clock(boot_time)
-            if now_ns >= words[DEADLINE_AT]:
+            if now_ns + WRITE_NS >= words[DEADLINE_AT]:
                 counters[target.expired] += 1
                 counters[target.expired + 1] += size
                 continue
@@ -171,20 +202,32 @@ class Pump:
                 continue
             counters[target.accepted] += 1
             counters[target.accepted + 1] += size
-            if state == STATE_OPENING:
-                self._note_syn(bytes(view[PACKET_AT:length]), now_ns)
+            if state != OPEN:
+                self._note(bytes(view[PACKET_AT:length]), target, now_ns)
         return Outcome.MORE
+
+    def _lets_in(self, state: int, length: int) -> bool:
+        """Whether the packet in the buffer is one that a slot in a state beside OPEN lets in."""
+        if state == NOTING:
+            return True
+        if state in DRAINS or state in OPENS:
+            now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            return belongs(state, bytes(self._view[PACKET_AT:length]), self._known, now_ns)
+        if state == LISTENING:
+            self._keep(length)
+        return False
 
     def _target(self, flow: bytes, length: int) -> Target | None:
         """Where the packet in the buffer goes; None for what cannot be hashed or has no address here."""
         packet = bytes(self._view[PACKET_AT:length])
         placed = self._compiled.place(packet)
         if placed is None:
-            return None  # queued before its address was removed
+            return None  # queued before its address was removed, or Neighbour Discovery
         row, slot, state = placed
-        if slot is None:
-            self._counters[address_counter(row, UNPARSABLE)] += 1
-            self._counters[address_counter(row, UNPARSABLE) + 1] += len(packet)
+        if isinstance(slot, Unhashable):
+            word = address_counter(row, _REASONS.get(slot, MALFORMED))
+            self._counters[word] += 1
+            self._counters[word + 1] += len(packet)
             return None
         target = Target(row, slot, state)
         if flow:
@@ -203,10 +246,79 @@ class Pump:
             header = max(header - ethernet, 0)
         _virtio.pack_into(self._buffer, _HEADER_AT, flags, kind, header, size, start, offset)
 
-    def _note_syn(self, packet: bytes, now_ns: int) -> None:
+    def _note(self, packet: bytes, target: Target, now_ns: int) -> None:
         segment = read_segment(packet)
-        if segment is not None and segment.begins and segment.sequence is not None:
-            self._known.note_syn(segment.connection.key, segment.sequence, now_ns)
+        if segment is None and target.state in DRAINS:
+            utterance = read_utterance(packet)
+            if utterance is not None and not utterance.is_quote:
+                self._note_talk(target.row, target.slot, utterance.name, now_ns)
+        noted = target.state in OPENS or target.state == NOTING
+        if segment is None or not noted or not segment.begins or segment.sequence is None:
+            return
+        note = self._known.note_syn if target.state in OPENS else self._known.take_syn
+        note(segment.connection.key, segment.sequence, now_ns)
+        if target.state == NOTING and (found := syn_of(packet)) is not None:
+            self._log_syn(target.row, target.slot, found[1])
+
+    # SYNs that are held while their slot is on its way here
+
+    def _keep(self, length: int) -> None:
+        """If the packet in the buffer is a SYN.  One that is repeated is kept once."""
+        found = syn_of(bytes(self._view[PACKET_AT:length]))
+        if found is None or len(self._kept) >= KEPT_MAX:
+            return
+        self._buffer[_HEADER_AT:PACKET_AT] = self._buffer[:VNET]
+        if self._buffer[0] or self._buffer[1]:
+            self._shift_header()
+        self._kept.setdefault(found[0] + found[1], bytes(self._view[_HEADER_AT:length]))
+
+    def hold_on(self) -> None:
+        """Under a new table: nothing stays held for a slot that was not listened for, or opening, all the while."""
+        self._kept = self._of_slots(self._kept, {LISTENING})
+        self._coming = self._of_slots(self._coming, LETS_IN)
+
+    def _of_slots(self, held: dict[bytes, bytes], states: Collection[int]) -> dict[bytes, bytes]:
+        found = {}
+        for name, written in held.items():
+            placed = self._compiled.place(written[VNET:])
+            if placed is not None and placed[2] in states:
+                found[name] = written
+        return found
+
+    def let_in_kept(self) -> None:
+        """Now that no older packets are queued: those whose slot opens come in, those that it still waits for stay.
+
+        What has not come in when the table changes does so under the next one.  DatapathError when the TUN device is
+        gone.
+        """
+        self._coming |= self._of_slots(self._kept, LETS_IN)
+        self._kept = self._of_slots(self._kept, {LISTENING})
+        for name in list(self._coming):
+            if self._words[GENERATION_AT] != self._generation:
+                return
+            self._let_in(self._coming.pop(name))
+
+    def _let_in(self, written: bytes) -> None:
+        packet = written[VNET:]
+        placed, segment = self._compiled.place(packet), read_segment(packet)
+        if placed is None or segment is None or self._known.is_noted(segment):
+            return
+        row, slot, state = placed
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if isinstance(slot, Unhashable) or state not in LETS_IN or not self._known.refused.covers(row.ip, slot):
+            return
+        if self._known.refused.has(packet, now_ns) or now_ns + WRITE_NS >= self._words[DEADLINE_AT]:
+            return
+        try:
+            os.write(self._tun, written)
+        except OSError as error:
+            _raise_if_gone(error)
+            return
+        target = Target(row, slot, state)
+        self._counters[target.accepted] += 1
+        self._counters[target.accepted + 1] += len(packet)
+        self._words[LET_IN_AT] += 1
+        self._note(packet, target, now_ns)
 
 
 def _raise_if_lost(error: OSError) -> None:

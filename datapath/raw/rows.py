@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from types import MappingProxyType
 
 from datapath.engine import Address, Counter, DatapathError, SlotState, Wish
-from datapath.flows import Flow
-from datapath.hashing import key_of, slot
 from datapath.mac import format_mac, pack_mac
 from datapath.raw.table import (
     EMPTY,
+    LISTENING,
     SLOT_VERDICTS,
     VERDICTS,
     Row,
@@ -20,9 +20,16 @@ from datapath.raw.table import (
     slot_counter,
 )
 
+_NONE: Mapping[str, Collection[int]] = MappingProxyType({})
+_CLOSED = (SlotState.CLOSED, LISTENING)
 
-def table_of(device: str, wishes: Sequence[Wish], former: Table) -> Table:
+
+def table_of(
+    device: str, wishes: Sequence[Wish], former: Table, listening: Mapping[str, Collection[int]] = _NONE
+) -> Table:
     """The table of these (checked) wishes; an address that stays keeps the place of its counters.
+
+    `listening` has slots of resources whose SYNs are kept while they are closed.
 
     DatapathError when there is no room for counters.
     """
@@ -33,7 +40,7 @@ def table_of(device: str, wishes: Sequence[Wish], former: Table) -> Table:
     for wish in wishes:
         old = before.get(wish.address.resource)
         if old is not None and old.slots == wish.address.slots:
-            rows[wish.address.resource] = row_of(wish, old.counters)
+            rows[wish.address.resource] = row_of(wish, old.counters, listening.get(wish.address.resource, ()))
     for wish in wishes:
         if wish.address.resource not in rows:
             # beside the former rows too where possible: they are counted until the forwarder has the new table
@@ -41,13 +48,15 @@ def table_of(device: str, wishes: Sequence[Wish], former: Table) -> Table:
                 place = allocate_counters(wish.address.slots, [*former.rows, *rows.values()])
             except DatapathError:
                 place = allocate_counters(wish.address.slots, list(rows.values()))
-            rows[wish.address.resource] = row_of(wish, place)
+            rows[wish.address.resource] = row_of(wish, place, listening.get(wish.address.resource, ()))
     return Table(device, tuple(rows[wish.address.resource] for wish in wishes))
 
 
-def row_of(wish: Wish, counters: int) -> Row:
+def row_of(wish: Wish, counters: int, listening: Collection[int] = ()) -> Row:
     address = wish.address
     states = bytearray(address.slots)
+    for number in listening:
+        states[number] = LISTENING
     for number, state in wish.states.items():
         states[number] = state
     return Row(
@@ -62,6 +71,8 @@ def row_of(wish: Wish, counters: int) -> Row:
         mac_mode=address.mac_mode,
         counters=counters,
         states=bytes(states),
+        hash_order=address.hash_order,
+        port_rules=address.port_rules,
     )
 
 
@@ -76,16 +87,14 @@ def address_of(row: Row) -> Address:
         seed=row.seed,
         slots=row.slots,
         mac_mode=row.mac_mode,
+        hash_order=row.hash_order,
+        port_rules=row.port_rules,
     )
 
 
 def wish_of(row: Row) -> Wish:
-    states = {number: SlotState(state) for number, state in enumerate(row.states) if state != SlotState.CLOSED}
+    states = {n: SlotState(state) for n, state in enumerate(row.states) if state not in _CLOSED}
     return Wish(address_of(row), states)
-
-
-def slot_of(flow: Flow, row: Row) -> int:
-    return slot(key_of(row.hash_kind, flow.remote, flow.remote_port, flow.local_port), row.seed, row.slots)
 
 
 def closes_something(former: Table, table: Table) -> bool:
@@ -96,7 +105,8 @@ def closes_something(former: Table, table: Table) -> bool:
         if new is None or address_of(new) != address_of(old):
             return True
         for was, becomes in zip(old.states, new.states, strict=True):
-            if was not in (SlotState.CLOSED, becomes) and becomes != SlotState.OPEN:
+            opens = becomes == SlotState.OPEN or (was, becomes) == (SlotState.LEAVING_UDP, SlotState.OPENING)
+            if was != becomes and was not in _CLOSED and not opens:
                 return True
     return False
 

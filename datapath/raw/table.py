@@ -7,13 +7,21 @@
     word 4   boot and namespace          "      whose clock the deadline is of, and whose devices the table names
     word 512 generation acknowledged     written by the forwarder
     word 513 beat, ns                    "      when it last looked around, CLOCK_BOOTTIME
+    word 514 SYNs logged                 "      of slots that note or open; the newest are in the log
+    word 515 SYNs let in                 "      that were held
+    word 516 conversations               "      of UDP, of slots that drain: so many places are taken
+    word 517 conversations missed        "      for want of a place
     two halves                           written by the engine: addresses and slot states
     counters                             written by the forwarder, zeroed by the engine
+    log of SYNs                          written by the forwarder, a ring
+    conversations of UDP                 written by the forwarder; the engine ends one by zeroing its time (talks.py)
 
 Every word is eight bytes, aligned, stored at once.  A table is written into the half that is *not* in force, then
 the generation is stored, whose lowest bit names the half in force: so a reader never sees a half-written table, and
 an engine that dies while writing leaves the former one in force.  Who reads copies the half and then looks whether
-the generation is still the same (a seqlock); a checksum tells a copy that was overwritten meanwhile.
+the generation is still the same (a seqlock); a checksum tells a copy that was overwritten meanwhile.  With a table
+come the last ones that the forwarder has not acknowledged: one that was not given the processor for a while learns
+what it has missed, and need not suspect the worst of each packet that waited with it.
 """
 
 from __future__ import annotations
@@ -31,29 +39,47 @@ from struct import Struct
 
 import msgspec
 
-from datapath.engine import DatapathError, HashKind, MacMode
+from datapath.engine import DatapathError, HashKind, HashOrder, MacMode, PortRule
 
-MAGIC = int.from_bytes(b"vipraw01", "little")
+MAGIC = int.from_bytes(b"vipraw05", "little")
 """the last digits are the layout's version"""
 MAGIC_AT, GENERATION_AT, DEADLINE_AT, RETIRED_AT, WHERE_AT = range(5)
-ACKNOWLEDGED_AT, BEAT_AT = 512, 513
+ACKNOWLEDGED_AT, BEAT_AT, LOGGED_AT, LET_IN_AT, TALKS_AT, TALKS_MISSED_AT = range(512, 518)
 WORDS_BYTES = 2 * 4096
 HALF_BYTES = 256 << 10
 COUNTERS_START = WORDS_BYTES + 2 * HALF_BYTES
 COUNTERS_BYTES = 4 << 20
-TABLE_BYTES = COUNTERS_START + COUNTERS_BYTES
+LOG_START = COUNTERS_START + COUNTERS_BYTES
+LOG_ENTRIES = 65_536
+LOG_ENTRY_BYTES = 40
+TALKS_START = LOG_START + LOG_ENTRIES * LOG_ENTRY_BYTES
+TALKS_MAX = 8_192
+TALK_BYTES = 48
+TABLE_BYTES = TALKS_START + TALKS_MAX * TALK_BYTES
 READS_MAX = 1000
+MISSED_MAX = 8
+"""tables that come along with the one in force; a move takes six"""
 
-VERDICTS = ("accepted", "foreign", "expired", "draining", "opening", "stale", "unparsable", "refused")
+VERDICTS = (
+    *("accepted", "foreign", "expired", "draining", "opening", "stale", "truncated", "malformed", "refused-port"),
+    "refused",
+)
 """what can happen to a packet; the first two are counted a slot, all of them an address"""
-ACCEPTED, FOREIGN, EXPIRED, DRAINING, OPENING, STALE, UNPARSABLE, REFUSED = range(len(VERDICTS))
+ACCEPTED, FOREIGN, EXPIRED, DRAINING, OPENING, STALE, TRUNCATED, MALFORMED, PORT_REFUSED, REFUSED = range(
+    len(VERDICTS)
+)
 SLOT_VERDICTS = 2
 _WORDS_OF_ADDRESS = 2 * len(VERDICTS)
 _WORDS_OF_SLOT = 2 * SLOT_VERDICTS
 
 SLOTS_COUNTED = COUNTERS_BYTES // (8 * _WORDS_OF_SLOT)
 
+LISTENING = 64
+"""state of a slot that is closed and whose SYNs are kept; the others are SlotState's"""
+
 _head = Struct("=II")
+_logged = Struct("=IIB24s7x")
+"""an entry of the log: where the address's counters begin, slot, bytes of the name, the name (datapath.hold.syns)"""
 _flock = Struct("hhqqi4x")
 
 
@@ -72,7 +98,9 @@ class Row(msgspec.Struct, array_like=True, frozen=True):
     counters: int
     """number of the word, from the start of the counters, where this address's begin"""
     states: bytes
-    """a SlotState a slot"""
+    """a SlotState a slot, or LISTENING"""
+    hash_order: HashOrder = HashOrder.NETWORK
+    port_rules: tuple[PortRule, ...] = ()
 
 
 class Table(msgspec.Struct, array_like=True, frozen=True):
@@ -82,6 +110,12 @@ class Table(msgspec.Struct, array_like=True, frozen=True):
 
 
 EMPTY = Table(device="", rows=())
+
+
+class _Half(msgspec.Struct, array_like=True, frozen=True):
+    table: Table
+    missed: tuple[Table, ...]
+    """those before it that were not acknowledged when it was written, oldest first"""
 
 
 def counter_words(slots: int) -> int:
@@ -180,7 +214,9 @@ class SharedTable:
 
     def publish(self, table: Table) -> int:
         """Put `table` in force; its generation.  DatapathError when it is too large, and nothing has changed."""
-        payload = msgspec.msgpack.encode(table)
+        payload = msgspec.msgpack.encode(_Half(table, self._missed()))
+        if len(payload) + _head.size > HALF_BYTES:
+            payload = msgspec.msgpack.encode(_Half(table, ()))
         if len(payload) + _head.size > HALF_BYTES:
             raise DatapathError(
                 f"{len(table.rows)} addresses with {sum(row.slots for row in table.rows)} slots are more than the "
@@ -193,6 +229,32 @@ class SharedTable:
 
     def read(self) -> tuple[int, Table]:
         """The table in force and its generation.  DatapathError when the file has been damaged."""
+        generation, half = self._read()
+        return generation, half.table
+
+    def read_since(self, generation: int) -> tuple[int, list[Table], bool]:
+        """What came after that generation: (the one in force, tables up to it, whether none of them is missing).
+
+        DatapathError when the file has been damaged.
+        """
+        newest, half = self._read()
+        tables = [*half.missed, half.table]
+        unseen = newest - generation
+        return newest, tables[-unseen:], generation >= 0 and unseen <= len(tables)
+
+    def _missed(self) -> tuple[Table, ...]:
+        """What the forwarder may not have seen yet, of the last tables; nothing of damaged ones."""
+        generation = self.words[GENERATION_AT]
+        unseen = min(generation - self.words[ACKNOWLEDGED_AT], MISSED_MAX)
+        if unseen <= 0:
+            return ()
+        try:
+            _, half = self._read()
+        except DatapathError:
+            return ()
+        return (*half.missed, half.table)[-unseen:]
+
+    def _read(self) -> tuple[int, _Half]:
         for _ in range(READS_MAX):
             generation = self.words[GENERATION_AT]
             at = _half_at(generation)
@@ -202,7 +264,7 @@ class SharedTable:
                 continue
             if len(payload) == length and zlib.crc32(payload) == checksum:
                 try:
-                    return generation, msgspec.msgpack.decode(payload, type=Table)
+                    return generation, msgspec.msgpack.decode(payload, type=_Half)
                 except msgspec.MsgspecError as error:
                     raise DatapathError(f"the table {self.path} cannot be read: {error}; remove it") from error
         raise DatapathError(f"the table {self.path} is damaged; remove it and restart vipcastd")
@@ -219,6 +281,26 @@ class SharedTable:
     def map_counters(self) -> memoryview:
         """All counters, mapped for writing: for the forwarder."""
         return memoryview(mmap.mmap(self.descriptor, COUNTERS_BYTES, offset=COUNTERS_START)).cast("Q")
+
+    def log_syn(self, row: int, slot: int, name: bytes) -> None:
+        """A SYN was taken, for the address whose counters begin at `row`: for the forwarder."""
+        number = self.words[LOGGED_AT]
+        entry = _logged.pack(row, slot, len(name), name)
+        os.pwrite(self.descriptor, entry, LOG_START + number % LOG_ENTRIES * LOG_ENTRY_BYTES)
+        self.words[LOGGED_AT] = number + 1
+
+    def logged(self, since: int) -> list[tuple[int, int, bytes]]:
+        """(where the address's counters begin, slot, name) of SYNs number `since` and up; DatapathError if too many."""
+        until = self.words[LOGGED_AT]
+        if not 0 <= until - since <= LOG_ENTRIES:
+            raise DatapathError(f"{until - since} SYNs are more than were noted")
+        data = os.pread(self.descriptor, LOG_ENTRIES * LOG_ENTRY_BYTES, LOG_START)
+        data = data.ljust(LOG_ENTRIES * LOG_ENTRY_BYTES, b"\0")
+        found = []
+        for number in range(since, until):
+            row, slot, length, name = _logged.unpack_from(data, number % LOG_ENTRIES * LOG_ENTRY_BYTES)
+            found.append((row, slot, name[:length]))
+        return found
 
     @property
     def replaced(self) -> bool:

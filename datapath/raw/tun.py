@@ -16,9 +16,10 @@ from pathlib import Path
 from struct import Struct
 
 from datapath import netlink
-from datapath.engine import DatapathError
+from datapath.engine import DatapathError, HelperAwayError
+from datapath.host import privileged
 
-TUN = "/dev/net/tun"
+TUN = privileged.TUN
 DEVICE = "vipraw"
 """one raw engine a network namespace"""
 NAME_BYTES_MAX = 7
@@ -74,9 +75,29 @@ def make(name: str) -> None:
         finally:
             os.close(descriptor)
     _keep_ipv6_quiet(name)
-    _accept_sources_of_other_interfaces(name)
+    accept_sources_of_other_interfaces(name)
     if not is_up(name):
         _set_up(name)
+
+
+def make_transient(name: str) -> int:
+    """A device `name`, up, that is gone when the returned descriptor is closed; writes go into this host's stack.
+
+    DatapathError as in `attach`, or where somebody has a device of that name.
+    """
+    if exists(name):
+        raise DatapathError(
+            f"there is an interface {name} already, and vipcast needs that name; remove or rename it"
+        )
+    descriptor = _attach_or_make(name)
+    try:
+        _keep_ipv6_quiet(name)
+        accept_sources_of_other_interfaces(name)
+        _set_up(name)
+    except DatapathError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def exists(name: str) -> bool:
@@ -114,23 +135,32 @@ def remove(name: str) -> None:
         door.close()
 
 
-def _accept_sources_of_other_interfaces(name: str) -> None:
-    """rp_filter: replies leave by the interface, not by the TUN, so a strict check would drop every packet."""
+def accept_sources_of_other_interfaces(name: str) -> bool:
+    """rp_filter: replies leave by the interface, not by the TUN, so a strict check would drop every packet.
+
+    True when it was strict.  DatapathError where it cannot be set.
+    """
     settings = {interface: Path(f"/proc/sys/net/ipv4/conf/{interface}/rp_filter") for interface in ("all", name)}
     try:
         # the kernel takes the greater of both; 0 is no check, 2 a loose one, 1 the strict one
         if max(int(path.read_text()) for path in settings.values()) == 1:
-            settings[name].write_text("2")
+            privileged.write_setting(f"ipv4/conf/{name}/rp_filter", "2")
+            return True
+    except privileged.RunnerAwayError as away:
+        raise HelperAwayError(f"cannot set net.ipv4.conf.{name}.rp_filter to 2: {away.strerror}") from away
     except (OSError, ValueError) as error:
         raise DatapathError(
-            f"cannot set net.ipv4.conf.{name}.rp_filter to 2: {error}; the service needs it writable "
-            "(ProtectKernelTunables=no), or net.ipv4.conf.all.rp_filter set to 2 beforehand"
+            f"cannot set net.ipv4.conf.{name}.rp_filter to 2: {error}; mend that, or set net.ipv4.conf.all.rp_filter"
+            " to 2 beforehand"
         ) from error
+    return False
 
 
 def _open() -> int:
     try:
-        return os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        return privileged.open_tun()
+    except privileged.RunnerAwayError as away:
+        raise HelperAwayError(f"cannot open {TUN}: {away.strerror}") from away
     except FileNotFoundError as error:
         raise DatapathError(
             f"{TUN} is missing: this kernel or container has no TUN; load it (modprobe tun), pass the device "
@@ -168,5 +198,7 @@ def _set_up(name: str) -> None:
 
 def _keep_ipv6_quiet(name: str) -> None:
     """No link-local address, no router solicitations: nobody is at the other end of this device."""
+    setting = f"ipv6/conf/{name}/addr_gen_mode"
     with suppress(OSError):
-        Path(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode").write_text("1")
+        if (privileged.SYSCTL / setting).read_text().strip() != "1":
+            privileged.write_setting(setting, "1")

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tests.netns import named
+
 T = TypeVar("T")
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +36,7 @@ def ip(*words: str) -> str:
     return done.stdout
 
 
-def wait_for(what: str, ready: Callable[[], T], timeout_s: float = 5) -> T:
+def wait_for(what: str, ready: Callable[[], T], timeout_s: float = 20) -> T:
     """The first true answer of `ready`; an AssertionError that names `what` after `timeout_s`."""
     end = time.monotonic() + timeout_s
     while True:
@@ -53,7 +55,7 @@ class Station:
         self.address = address
         self.mac = mac
         self.namespace = f"{segment.prefix}{name}"
-        ip("netns", "add", self.namespace)
+        named.add(self.namespace)
         segment.namespaces.append(self.namespace)
         ip(
             *("-n", segment.switch, "link", "add", f"p-{name}", "type", "veth"),
@@ -115,7 +117,7 @@ class Segment:
         self.prefix = f"vr{os.getpid()}-{next(_numbers)}-"
         self.switch = f"{self.prefix}sw"
         self.namespaces: list[str] = []
-        ip("netns", "add", self.switch)
+        named.add(self.switch)
         self.namespaces.append(self.switch)
         ip("-n", self.switch, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
         ip("-n", self.switch, "link", "set", "br0", "up")
@@ -125,7 +127,7 @@ class Segment:
 
     def close(self) -> None:
         for namespace in reversed(self.namespaces):
-            subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, timeout=10, check=False)
+            named.delete(namespace)
 
 
 @contextmanager

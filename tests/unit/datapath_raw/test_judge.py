@@ -13,8 +13,20 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
 from scapy.packet import Packet, Raw
 
 from datapath.engine import SlotState
-from datapath.raw.judge import STALE_STATE, Compiled, Connection, Known, belongs, cautious, read_segment
-from datapath.raw.table import EMPTY, Table
+from datapath.hashing import Unhashable
+from datapath.raw.judge import (
+    DRAINS,
+    OPENS,
+    STALE_STATE,
+    Compiled,
+    Connection,
+    Known,
+    belongs,
+    cautious,
+    is_settling,
+    read_segment,
+)
+from datapath.raw.table import EMPTY, LISTENING, Table
 from tests.unit.datapath_raw.test_table import row
 
 VIP, CLIENT = "192.168.110.120", "192.168.110.1"
@@ -159,36 +171,96 @@ def test_a_packet_is_placed_by_its_destination() -> None:
     assert placed[0] == table.rows[0]
     assert placed[2] == 1
     assert Compiled(table).place(bytes(IP(src=CLIENT, dst="10.0.0.1") / TCP())) is None
-    assert Compiled(table).place(bytes(tcp)[:30]) == (table.rows[0], None, 0)
+    assert Compiled(table).place(bytes(tcp)[:30]) == (table.rows[0], Unhashable.TRUNCATED, 0)
 
 
 TAKES = {
     SlotState.CLOSED: set[str](),
     STALE_STATE: set[str](),
-    SlotState.DRAINING: {"ours", "pieces"},
-    SlotState.OPENING: {"ours", "new"},
-    SlotState.OPEN: {"ours", "new", "pieces", "others"},
+    SlotState.DRAINING: {"ours", "pieces", "known UDP"},
+    SlotState.KEEPING_UDP: {"ours", "pieces", "known UDP", "UDP"},
+    SlotState.OPENING: {"ours", "new", "UDP"},
+    SlotState.LEAVING_UDP: {"ours", "new"},
+    SlotState.OPEN: {"ours", "new", "pieces", "others", "known UDP", "UDP"},
+    SlotState.NOTING: {"ours", "new", "pieces", "others", "known UDP", "UDP"},
+    LISTENING: set[str](),
 }
 
 
+HEARD_OUT = {
+    (SlotState.NOTING, SlotState.DRAINING),
+    (SlotState.NOTING, SlotState.KEEPING_UDP),
+    (SlotState.KEEPING_UDP, SlotState.DRAINING),
+}
+
+
+def of(*states: int) -> Table:
+    return Table("vipraw", (row(states=bytes(states)),))
+
+
+def through(*states: int) -> int:
+    """The state that packets of unknown age are judged by when a slot went through these; the first is in force."""
+    first, *later = map(of, states)
+    return cautious(first, first, later, in_step=True).rows[0].states[0]
+
+
 def test_a_packet_of_unknown_age_is_taken_only_if_both_tables_take_it() -> None:
-    for old, new in product([*SlotState, STALE_STATE], SlotState):
-        former = Table("vipraw", (row(states=bytes([old])),))
-        table = Table("vipraw", (row(states=bytes([new])),))
-        state = cautious(former, table, in_step=True).rows[0].states[0]
-        assert TAKES[state] <= TAKES[old] & TAKES[new], (old, new, state)
-        assert cautious(former, table, in_step=False).rows[0].states[0] in (SlotState.CLOSED, STALE_STATE)
+    for old, new in product([*SlotState, STALE_STATE, LISTENING], [*SlotState, LISTENING]):
+        state = through(old, new)
+        if (old, new) in HEARD_OUT:
+            assert is_settling(of(state), of(new))  # and the engine waits for that
+        else:
+            assert TAKES[state] <= TAKES[old] & TAKES[new], (old, new, state)
+            settling = (new == LISTENING and old not in (LISTENING, SlotState.OPEN, SlotState.NOTING)) or (
+                new == SlotState.NOTING and state in DRAINS | OPENS | {LISTENING}
+            )
+            assert is_settling(of(state), of(new)) == settling
+        alone = cautious(of(old), of(old), [of(new)], in_step=False)
+        assert alone.rows[0].states[0] in (SlotState.CLOSED, STALE_STATE, LISTENING)
+
+
+def test_a_forwarder_that_slept_takes_nothing_that_a_table_between_would_have_dropped() -> None:
+    """The engine gives up waiting for one that is busy, puts the former table back, and tries again."""
+    everything = [*SlotState, LISTENING]
+    for old, between, new in product(everything, everything, everything):
+        state = through(old, between, new)
+        if {(old, between), (between, new), (old, new)} & HEARD_OUT:
+            continue
+        assert TAKES[state] <= TAKES[old] & TAKES[between] & TAKES[new], (old, between, new, state)
+
+
+@pytest.mark.parametrize("opening", [SlotState.OPENING, SlotState.LEAVING_UDP])
+def test_a_slot_that_moves_on_before_its_queue_was_read_keeps_what_it_took_while_it_opened(opening: int) -> None:
+    assert through(opening, SlotState.OPEN, SlotState.NOTING) == opening
+    assert is_settling(of(opening), of(SlotState.NOTING))
+
+
+def test_what_was_queued_while_a_close_was_tried_in_vain_is_heard_out() -> None:
+    noting, draining = SlotState.NOTING, SlotState.DRAINING
+    assert through(noting, draining, noting, draining) == noting
+    assert is_settling(of(noting), of(draining))
+    assert through(noting, draining, SlotState.CLOSED, noting) == STALE_STATE
+
+
+@pytest.mark.parametrize("opening", [SlotState.OPENING, SlotState.LEAVING_UDP])
+def test_a_slot_that_opened_while_the_forwarder_slept_lets_in_what_was_kept_for_it(opening: int) -> None:
+    assert through(LISTENING, opening, SlotState.OPEN) == LISTENING
+    assert through(LISTENING, opening, SlotState.OPEN, SlotState.OPEN) == LISTENING
+    assert through(LISTENING, opening, SlotState.OPEN, SlotState.NOTING) == LISTENING
+    assert is_settling(of(LISTENING), of(SlotState.NOTING))
+    assert through(LISTENING, SlotState.OPEN) == STALE_STATE  # by another way: nobody told what the other host took
+    assert through(LISTENING, SlotState.CLOSED, opening, SlotState.OPEN) == STALE_STATE
 
 
 def test_slots_that_only_close_need_no_caution() -> None:
     former = Table("vipraw", (row(states=b"\1\1\2\3"),))
     table = Table("vipraw", (row(states=b"\1\2\0\0"),))
-    assert cautious(former, table, in_step=True) == table
+    assert cautious(former, former, [table], in_step=True) == table
 
 
 def test_an_address_that_is_new_or_hashes_differently_starts_from_nothing() -> None:
     table = Table("vipraw", (row(states=b"\1\1"),))
     stale = bytes([STALE_STATE] * 2)
-    assert cautious(EMPTY, table, in_step=True).rows[0].states == stale
+    assert cautious(EMPTY, EMPTY, [table], in_step=True).rows[0].states == stale
     reseeded = Table("vipraw", (structs.replace(table.rows[0], seed=99),))
-    assert cautious(table, reseeded, in_step=True).rows[0].states == stale
+    assert cautious(table, table, [reseeded], in_step=True).rows[0].states == stale

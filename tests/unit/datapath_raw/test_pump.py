@@ -41,7 +41,7 @@ class Line:
         self.shared = SharedTable.create(path)
         self.counters = self.shared.map_counters()
         self.known = Known(lambda _: False, lambda _: False)
-        self.pump = Pump(self.shared.words, self.counters, self.known)
+        self.pump = Pump(self.shared.words, self.counters, self.known, self.shared.log_syn)
         kind = socket.SOCK_DGRAM
         self.near, self.wire = socket.socketpair(socket.AF_UNIX, kind)
         self.device, self.stack = socket.socketpair(socket.AF_UNIX, kind)

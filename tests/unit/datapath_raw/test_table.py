@@ -19,6 +19,7 @@ from datapath.raw.table import (
     EMPTY,
     GENERATION_AT,
     HALF_BYTES,
+    MISSED_MAX,
     RETIRED_AT,
     WHERE_AT,
     WORDS_BYTES,
@@ -68,6 +69,40 @@ def test_a_new_table_is_empty_without_a_lease_and_readable_by_its_owner_alone(pa
     assert table.read()[1] == EMPTY
     assert table.words[DEADLINE_AT] == 0
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_forwarder_that_slept_is_told_of_the_tables_between_and_of_no_more_than_it_needs(path: Path) -> None:
+    writer, reader = SharedTable.create(path), SharedTable.open(path)
+    seen = writer.publish(Table("vipraw", ()))
+    reader.words[ACKNOWLEDGED_AT] = seen
+    tables = [Table("vipraw", (row(states=bytes([state])),)) for state in (1, 4, 2)]
+    for table in tables:
+        generation = writer.publish(table)
+    assert reader.read_since(seen) == (generation, tables, True)
+    assert reader.read_since(seen + 1) == (generation, tables[1:], True)
+    reader.words[ACKNOWLEDGED_AT] = generation
+    newest = writer.publish(tables[0])
+    assert reader.read_since(seen) == (newest, tables[:1], False)
+
+
+def test_one_that_slept_for_long_or_began_just_now_is_told_that_it_does_not_know_all(path: Path) -> None:
+    writer, reader = SharedTable.create(path), SharedTable.open(path)
+    seen = writer.publish(Table("vipraw", ()))
+    for state in range(2 * MISSED_MAX):
+        writer.publish(Table("vipraw", (row(states=bytes([state])),)))
+    for generation in (-1, seen):
+        newest, tables, in_step = reader.read_since(generation)
+        assert not in_step
+        assert tables[-1] == reader.read()[1]
+        assert newest == reader.words[GENERATION_AT]
+
+
+def test_what_was_missed_is_left_out_where_there_is_no_room_for_it(path: Path) -> None:
+    writer = SharedTable.create(path)
+    for states in (b"\1", b"\2", b"\3", b"\4"):
+        generation = writer.publish(Table("vipraw", (row(states=states * 65_536),)))
+    assert writer.read_since(generation - 1)[1:] == ([Table("vipraw", (row(states=b"\4" * 65_536),))], True)
+    assert not writer.read_since(generation - 2)[2]
 
 
 def test_a_writer_that_dies_while_writing_leaves_the_former_table_in_force(path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from datapath.engine import DatapathError
+from datapath.host import privileged
 from datapath.raw import tun
 from datapath.raw.engine import RawEngine
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_a_kernel_without_tun_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tun, "TUN", str(tmp_path / "net" / "tun"))
+    monkeypatch.setattr(privileged, "TUN", str(tmp_path / "net" / "tun"))
     with pytest.raises(DatapathError, match=r"tun is missing.*modprobe tun.*nft engine"):
         RawEngine(tmp_path).start()
     assert list(tmp_path.iterdir()) == []
@@ -39,7 +40,7 @@ def test_a_process_that_may_not_open_tun_is_told() -> None:
 
 
 def test_something_that_is_no_tun_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tun, "TUN", str(tmp_path))
+    monkeypatch.setattr(privileged, "TUN", str(tmp_path))
     with pytest.raises(DatapathError, match="cannot open"):
         tun.require()
 
