@@ -1,0 +1,1 @@
+"""Slots that move under a storm of SYNs: who answered which, and how late."""
