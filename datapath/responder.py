@@ -1,11 +1,11 @@
-"""Answers "who has the shared address?" on one interface, under the host's lease.
+"""Answers "who has the shared address?" on one interface, under the host's lease: by ARP, or Neighbour Discovery.
 
-Every host answers with the same shared MAC as ARP sender; the Ethernet source is the interface's own MAC, so that
-switches never learn where the shared one lives.  The host's own kernel stays silent for these addresses (host.py).
+Every host answers with the same shared MAC; the Ethernet source is the interface's own one, so that switches never
+learn where the shared one lives.  The host's own kernel stays silent for these addresses (host/setup.py).
 
-The socket is bound to ETH_P_ARP: it costs other traffic nothing.  (It therefore does not see ARP that a netdev
-ingress hook drops; none of our rule sets drops ARP.)  A filter in the kernel lets only questions for our addresses,
-and strangers' claims of them, wake the process.
+The socket is bound to one protocol: it costs other traffic nothing, or (IPv6) a few comparisons a packet.  It does
+not see what a netdev ingress hook drops; none of our engines drops ARP or Neighbour Discovery.  A filter in the
+kernel lets only questions for our addresses, and strangers' claims of them, wake the process.
 
 Driven by its owner's event loop: watch `fileno()`, call `on_readable` when it has something.
 """
@@ -13,52 +13,38 @@ Driven by its owner's event loop: watch `fileno()`, call `on_readable` when it h
 from __future__ import annotations
 
 import errno
-import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from typing import Generic
 
 from datapath import bpf_filter, frames
+from datapath.dialects import Dialect, Ip, IPAddress, Question
 from datapath.engine import DatapathError
 from datapath.mac import format_mac, pack_mac
-from datapath.packet_socket import interface_index, interface_mac, open_deaf
+from datapath.packet_socket import interface_index, interface_mac
+from datapath.probe import open_socket, send_probe
+from datapath.strangers import ForeignClaim, foreign_claim
 
 FRAMES_PER_CALL = 64
 """a flood of requests cannot hold up the owner's loop: the rest waits for the next call"""
-QUEUE_BYTES = 1 << 20
-CLAIMS_PER_CALL = 16
-STRANGERS_MAX = 256
-CLAIM_EVERY_NS = 1_000_000_000
-"""the same stranger's claim is told once a second"""
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignClaim:
-    """Somebody says that our address is at another MAC: a duplicate, or a host that is configured wrongly."""
-
-    ip: IPv4Address
-    mac: str
-    interface: str
-    frame_source: str
-    """the frame's Ethernet source: where on the segment to look"""
 
 
 def boot_clock_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-class Responder:
-    """The ARP responder of one interface.
+class Responder(Generic[Ip]):
+    """The responder of one interface, in one dialect.
 
     It answers only while the deadline given by `renew` lies in the future on `clock` (CLOCK_BOOTTIME): asked after
     the frame was read and again right before the answer leaves, so that a process that was stopped stays silent
     when it goes on.
     """
 
-    def __init__(self, interface: str, *, clock: Callable[[], int] = boot_clock_ns) -> None:
+    def __init__(self, interface: str, dialect: Dialect[Ip], *, clock: Callable[[], int] = boot_clock_ns) -> None:
         """Open the socket; nothing is answered before `serve` and `renew`.  DatapathError when refused."""
         self.interface = interface
+        self.dialect: Dialect[Ip] = dialect
         self.answered = 0
         """requests that got a reply"""
         self.silenced = 0
@@ -67,9 +53,8 @@ class Responder:
         """replies that the interface did not take"""
         self._clock = clock
         self._deadline_ns = 0
-        self._addresses: dict[IPv4Address, bytes] = {}
-        self._told: dict[tuple[IPv4Address, bytes], int] = {}
-        self._socket = _open_arp_socket(interface)
+        self._addresses: dict[IPAddress, bytes] = {}
+        self._socket = open_socket(interface, dialect)
         try:
             self._index = interface_index(self._socket, interface)
             self._own_mac = interface_mac(self._socket, interface)
@@ -78,61 +63,62 @@ class Responder:
             raise
 
     @property
-    def addresses(self) -> Mapping[IPv4Address, str]:
+    def addresses(self) -> Mapping[IPAddress, str]:
         return {ip: format_mac(mac) for ip, mac in self._addresses.items()}
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def serve(self, addresses: Mapping[IPv4Address, str]) -> None:
+    def serve(self, addresses: Mapping[Ip, str]) -> None:
         """Answer for exactly these addresses with these shared MACs, from now on.
 
         The kernel's filter changes in one step.  DatapathError when it is refused; the former set then stays.
         """
         wanted = {ip: pack_mac(mac) for ip, mac in addresses.items()}
-        program = bpf_filter.arp_for(wanted.items()) if wanted else bpf_filter.REFUSE_ALL
+        if wanted and wanted == self._addresses:
+            return  # nobody else can change the filter of this socket
+        program = self.dialect.filter_for(wanted.items()) if wanted else bpf_filter.REFUSE_ALL
         bpf_filter.attach(self._socket, program)
-        self._addresses = wanted
-        self._told = {key: at for key, at in self._told.items() if key[0] in wanted}
+        self._addresses = dict[IPAddress, bytes](wanted.items())
 
     def renew(self, deadline_ns: int) -> None:
         """Answer until `deadline_ns` on CLOCK_BOOTTIME; one in the past silences at once."""
         self._deadline_ns = deadline_ns
 
-    def on_readable(self, now_ns: int) -> list[ForeignClaim]:
-        """Answer what waits, at most FRAMES_PER_CALL frames, and tell strangers' claims.
+    def on_readable(self) -> list[ForeignClaim]:
+        """Answer what waits, at most FRAMES_PER_CALL frames, and tell strangers' claims, one a frame at most.
 
-        `now_ns` paces the claims; leases are compared with the clock itself.  DatapathError when the interface is
-        gone for good; one that is merely down is silent.
+        DatapathError when the interface is gone for good; one that is merely down is silent.
         """
         claims: list[ForeignClaim] = []
         for _ in range(FRAMES_PER_CALL):
             try:
-                frame = self._socket.recv(frames.ARP_FRAME_BYTES)
+                frame = self._socket.recv(self.dialect.frame_bytes_max)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
                 if error.errno == errno.ENETDOWN and self._is_still_there():
                     continue  # told once when the interface goes down; the socket hears again when it is up
                 raise DatapathError(
-                    f"the ARP socket on {self.interface} failed: {error.strerror or error}; "
+                    f"the {self.dialect.name} socket on {self.interface} failed: {error.strerror or error}; "
                     "make a new one once the interface is back"
                 ) from error
-            arp = frames.parse_arp(frame)
-            if arp is None:
+            heard = self.dialect.read(frame)
+            if heard is None:
                 continue
-            claim = self._foreign_claim(arp, now_ns)
-            if claim is not None and len(claims) < CLAIMS_PER_CALL:
+            claim = foreign_claim(heard, self._addresses, self.interface)
+            if claim is not None:
                 claims.append(claim)
-            self._answer(arp)
+            if heard.question is not None:
+                self._answer(heard.question)
         return claims
 
-    def announce(self, ip: IPv4Address, mac: str) -> None:
+    def announce(self, ip: Ip, mac: str) -> None:
         """Tell the segment that `ip` is at the shared `mac`: for caches that know a plain address of one host.
 
         Only under the lease, like an answer.  DatapathError without a lease, or when the frame cannot be sent.
         """
-        for frame in frames.gratuitous_arp(ip, pack_mac(mac), self._own_mac):
+        for frame in self.dialect.announcements(ip, pack_mac(mac), self._own_mac):
             if self._clock() >= self._deadline_ns:
                 raise DatapathError(f"{ip} is not announced on {self.interface}: this host holds no lease")
             try:
@@ -141,6 +127,13 @@ class Responder:
                 raise DatapathError(
                     f"cannot announce {ip} on {self.interface}: {error.strerror or error}; is the interface up?"
                 ) from error
+
+    def ask(self, ip: Ip) -> None:
+        """Ask whether anybody else has `ip`: whoever does is told by `on_readable`.
+
+        Needs no lease, for it tells nobody anything.  DatapathError when the frame cannot be sent.
+        """
+        send_probe(self._socket, self.dialect, ip, self._own_mac, self.interface)
 
     def close(self) -> None:
         self._socket.close()
@@ -151,13 +144,11 @@ class Responder:
         except DatapathError:
             return False
 
-    def _answer(self, arp: frames.Arp) -> None:
-        if arp.operation is not frames.ArpOperation.REQUEST or arp.sender_ip == arp.target_ip:
+    def _answer(self, question: Question) -> None:
+        mac = self._addresses.get(question.asked)
+        if mac is None or question.asker in {mac, self._own_mac, frames.BROADCAST, frames.UNKNOWN_MAC}:
             return
-        mac = self._addresses.get(arp.target_ip)
-        if mac is None or arp.sender_mac in {mac, self._own_mac, frames.BROADCAST, frames.UNKNOWN_MAC}:
-            return
-        reply = frames.arp_reply(arp, mac, self._own_mac)
+        reply = question.answer(mac, self._own_mac)
         if self._clock() >= self._deadline_ns:
             self.silenced += 1
             return
@@ -166,28 +157,3 @@ class Responder:
             self.answered += 1
         except OSError:
             self.unsent += 1  # the queue is full or the interface down: the client asks again
-
-    def _foreign_claim(self, arp: frames.Arp, now_ns: int) -> ForeignClaim | None:
-        mac = self._addresses.get(arp.sender_ip)
-        if mac is None or arp.sender_mac == mac:
-            return None
-        key = (arp.sender_ip, arp.sender_mac)
-        told_ns = self._told.get(key)
-        if told_ns is not None and now_ns - told_ns < CLAIM_EVERY_NS:
-            return None
-        if len(self._told) >= STRANGERS_MAX:
-            self._told.clear()  # a flood of forged MACs: pace starts anew, memory stays bounded
-        self._told[key] = now_ns
-        return ForeignClaim(arp.sender_ip, format_mac(arp.sender_mac), self.interface, format_mac(arp.source))
-
-
-def _open_arp_socket(interface: str) -> socket.socket:
-    """A packet socket that refuses everything from its first moment, bound to ARP on `interface`."""
-    sock = open_deaf()
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE_BYTES)
-        sock.bind((interface, frames.ETHERTYPE_ARP))
-    except OSError as error:
-        sock.close()
-        raise DatapathError(f"cannot listen for ARP on {interface}: {error.strerror or error}") from error
-    return sock

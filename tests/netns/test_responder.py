@@ -11,9 +11,11 @@ from ipaddress import IPv4Address
 import pytest
 
 from datapath import frames
+from datapath.dialects import ARP
 from datapath.engine import DatapathError
 from datapath.mac import pack_mac
-from datapath.responder import ForeignClaim, Responder, boot_clock_ns
+from datapath.responder import Responder, boot_clock_ns
+from datapath.strangers import ForeignClaim
 from tests.netns.raw_segment import Station, ip, segment, wait_for
 
 pytestmark = pytest.mark.root
@@ -32,7 +34,7 @@ class Pair:
     client: Station
     host: Station
     wire: socket.socket
-    responder: Responder
+    responder: Responder[IPv4Address]
 
     def ask(self, target: IPv4Address, sender: IPv4Address = CLIENT, mac: str = CLIENT_MAC) -> None:
         self.wire.send(frames.arp_request(target, sender, pack_mac(mac)))
@@ -43,7 +45,7 @@ class Pair:
     def turn(self, within_s: float = 2) -> list[ForeignClaim]:
         """One turn of an event loop: wait until the responder is readable, and let it work."""
         assert self.wakes(within_s), "the filter let nothing through"
-        return self.responder.on_readable(boot_clock_ns())
+        return self.responder.on_readable()
 
     def answer(self, within_s: float = 1) -> frames.Arp | None:
         """The next ARP frame that arrives at the client."""
@@ -59,7 +61,7 @@ def pair() -> Iterator[Pair]:
         host = net.station("a1", "192.168.110.121", HOST_MAC)
         wire = client.wire(frames.ETHERTYPE_ARP)
         with host.inside():
-            responder = Responder("eth0")
+            responder = Responder("eth0", ARP)
         try:
             made = Pair(client, host, wire, responder)
             responder.serve({VIP: SHARED})
@@ -68,12 +70,12 @@ def pair() -> Iterator[Pair]:
             def heard() -> bool:  # a bridge port forwards a moment after it comes up
                 made.ask(VIP)
                 if made.wakes(0.05):
-                    responder.on_readable(boot_clock_ns())
+                    responder.on_readable()
                 return made.answer(0.05) is not None
 
             wait_for("the bridge to forward", heard, LINK_SETTLES_S)
             while made.wakes(0.05):
-                responder.on_readable(boot_clock_ns())
+                responder.on_readable()
             while made.answer(0.05) is not None:
                 pass
             yield made
@@ -144,14 +146,14 @@ def test_without_a_lease_it_is_silent(pair: Pair) -> None:
 def test_a_lease_that_ends_between_reading_and_sending_silences_the_answer(pair: Pair) -> None:
     """The clock is read after the frame: here it passes the deadline during the call."""
     with pair.host.inside():
-        late = Responder("eth0", clock=lambda: 1001)
+        late = Responder("eth0", ARP, clock=lambda: 1001)
     try:
         late.serve({VIP: SHARED})
         late.renew(1000)
         pair.responder.renew(0)
         pair.ask(VIP)
         assert select.select([late], [], [], 2)[0]
-        late.on_readable(999)
+        late.on_readable()
         assert late.silenced == 1
         assert pair.answer(0.2) is None
     finally:
@@ -172,13 +174,25 @@ def test_a_host_that_asks_as_the_address_itself_is_not_answered_and_does_not_wak
     assert not pair.wakes()
 
 
-def test_a_strangers_claim_is_told_once_a_second_and_not_answered(pair: Pair) -> None:
+def test_a_strangers_claim_is_told_each_time_and_not_answered(pair: Pair) -> None:
     stranger = "02:00:00:00:00:66"
-    pair.ask(VIP, sender=VIP, mac=stranger)
-    assert pair.turn() == [ForeignClaim(VIP, stranger, "eth0", stranger)]
-    pair.ask(VIP, sender=VIP, mac=stranger)
-    assert pair.turn() == []
+    for _ in range(2):
+        pair.ask(VIP, sender=VIP, mac=stranger)
+        assert pair.turn() == [ForeignClaim(VIP, stranger, "eth0", stranger)]
     assert pair.answer(0.2) is None
+
+
+def test_its_own_question_tells_nobody_anything_and_is_answered_by_who_has_the_address(pair: Pair) -> None:
+    stranger = "02:00:00:00:00:66"
+    pair.responder.renew(0)
+    pair.responder.ask(VIP)
+    asked = pair.answer()
+    assert asked is not None
+    assert (asked.is_probe, asked.target_ip, asked.sender_mac) == (True, VIP, pack_mac(HOST_MAC))
+    reply = frames.arp_reply(asked, pack_mac(stranger), pack_mac(CLIENT_MAC))
+    pair.wire.send(reply)
+    assert pair.turn() == [ForeignClaim(VIP, stranger, "eth0", CLIENT_MAC)]
+    assert HOST_MAC not in ip("-n", pair.client.namespace, "neigh", "show", str(VIP))
 
 
 def test_an_address_that_is_no_longer_served_does_not_wake(pair: Pair) -> None:
@@ -236,7 +250,7 @@ def test_it_answers_again_when_the_interface_has_been_down(pair: Pair) -> None:
     def heard() -> bool:
         pair.ask(VIP)
         if pair.wakes(0.05):
-            pair.responder.on_readable(boot_clock_ns())
+            pair.responder.on_readable()
         return pair.answer(0.05) is not None
 
     wait_for("an answer", heard)
@@ -261,11 +275,11 @@ def test_an_unknown_interface_is_named() -> None:
     with segment() as net:
         host = net.station("a1", "192.168.110.121", HOST_MAC)
         with host.inside(), pytest.raises(DatapathError, match="eth7"):
-            Responder("eth7")
+            Responder("eth7", ARP)
 
 
 def test_a_loopback_device_is_refused() -> None:
     with segment() as net:
         host = net.station("a1", "192.168.110.121", HOST_MAC)
         with host.inside(), pytest.raises(DatapathError, match="not an Ethernet device"):
-            Responder("lo")
+            Responder("lo", ARP)
