@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class Ledger:
         fresh = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(content, indent=1))
+            fresh.write_text(json.dumps(content))
             os.replace(fresh, self.path)
         except OSError as problem:
             raise DatapathError(
@@ -78,6 +79,15 @@ def note(of: dict[str, list[str]], interface: str, what: str) -> bool:
         return False
     entries.append(what)
     return True
+
+
+def note_all(of: dict[str, list[str]], interface: str, what: Iterable[str]) -> list[str]:
+    """Add entries; returns those that are new."""
+    known = set(of.get(interface, ()))
+    fresh = [entry for entry in dict.fromkeys(what) if entry not in known]
+    if fresh:
+        of.setdefault(interface, []).extend(fresh)
+    return fresh
 
 
 def strike(of: dict[str, list[str]], interface: str, what: str) -> None:

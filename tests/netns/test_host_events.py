@@ -28,6 +28,7 @@ from datapath.host.events import (
 from datapath.nft.engine import NftEngine
 from tests.lab import Lab, wait_until
 from tests.lab.service import ADDRESS, await_status, served, share_address
+from tests.netns import named
 from tests.netns.inside import Inside
 
 pytestmark = pytest.mark.root
@@ -41,13 +42,13 @@ PATIENCE_S = 10.0
 @pytest.fixture
 def inside() -> Iterator[Inside]:
     name = f"vc-ev-{uuid.uuid4().hex[:8]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
+    named.add(name)
     process = Inside(name)
     try:
         yield process
     finally:
         process.kill()
-        subprocess.run(["ip", "netns", "del", name], check=True)
+        named.delete(name)
 
 
 def ip(*commands: str) -> None:
