@@ -90,6 +90,32 @@ def _found_store(state: Path, node: str) -> None:
         ) from error
 
 
+def prepare_store(state: Path, cluster_id: str) -> None:
+    """An empty memory for that cluster alone: no other of the same name and key is heard, not even at first."""
+    from daemon.cluster.store.errors import StoreError  # noqa: PLC0415 - start-up time
+    from daemon.cluster.store.founding import prepare  # noqa: PLC0415 - start-up time
+
+    try:
+        prepare(state, cluster_id)
+    except StoreError as error:
+        raise CommandError(
+            f"the settings are written, but there is no memory for the cluster yet: {error}; then type this command"
+            " again with --force",
+            code="store",
+        ) from error
+
+
+def cluster_of(state: Path) -> str:
+    """The id of the cluster whose memory is here; "": there is none, or of a version that knew no ids."""
+    from daemon.cluster.store.errors import StoreError  # noqa: PLC0415 - start-up time
+    from daemon.cluster.store.founding import cluster_id_of  # noqa: PLC0415 - start-up time
+
+    try:
+        return cluster_id_of(state)
+    except StoreError as error:
+        raise CommandError(str(error), code="store") from error
+
+
 def _forget_unused(state: Path) -> None:
     """Of a cluster that never ran there is nothing to be kept."""
     from daemon.cluster.store.errors import StoreError  # noqa: PLC0415 - start-up time
@@ -160,12 +186,23 @@ def refuse_existing(call: Call, files: Files, own: places.Places) -> None:
             code="member-already",
         )
     for state in (own.state / DATABASE, *_stated(files)):
-        if state.exists():
+        if state.exists() and not _is_prepared(state.parent):
             raise CommandError(
                 f"{state} is the memory of a cluster that this host was in: as a new member it has to begin with an"
                 " empty one. Stop vipcastd, then move it aside with 'vipcast node reset'",
                 code="memory",
             )
+
+
+def _is_prepared(state: Path) -> bool:
+    """What an earlier `cluster join` has left, and no daemon has taken part with: no memory."""
+    from daemon.cluster.store.errors import StoreError  # noqa: PLC0415 - start-up time
+    from daemon.cluster.store.founding import is_prepared  # noqa: PLC0415 - start-up time
+
+    try:
+        return is_prepared(state)
+    except StoreError:
+        return False
 
 
 def node_name(call: Call) -> str:

@@ -1,7 +1,8 @@
 """The file: how it is opened, which tables it has, and how an older format becomes the present one.
 
 Format 1 had hard state and log.  Format 2 adds snapshots, and a record of where the log ends, so that entries that
-are missing at its end are missed, too.
+are missing at its end are missed, too.  The record of the cluster's id came later: a store without it is of the
+same format, and gets one when the log has it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def connect(path: Path) -> sqlite3.Connection:
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise damaged(path, str(verdict))
-        _refuse_unknown_format(connection, path)
+        refuse_unknown_format(connection, path)
         connection.executescript(SCHEMA)
         if new:
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -74,7 +75,8 @@ def format_of(connection: sqlite3.Connection, path: Path) -> int:
     return int(row[0])
 
 
-def _refuse_unknown_format(connection: sqlite3.Connection, path: Path) -> None:
+def refuse_unknown_format(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreError for a file that another version has written in its own way."""
     version = format_of(connection, path)
     if version != FORMAT and version not in UPGRADED:
         raise StoreError(

@@ -24,7 +24,8 @@ def read(connection: sqlite3.Connection, path: Path) -> Saved:
     entries = _entries(connection, path, after=snapshots[0].index if snapshots else 0)
     _check_end(path, meta, snapshots, entries)
     store_id = meta.get("store_id", b"").decode("ascii", "replace")
-    return Saved(store_id or secrets.token_hex(16), _hard_state(path, meta), entries, snapshots)
+    cluster_id = meta.get("cluster_id", b"").decode("ascii", "replace")
+    return Saved(store_id or secrets.token_hex(16), _hard_state(path, meta), entries, snapshots, cluster_id)
 
 
 def _records(connection: sqlite3.Connection, path: Path) -> dict[str, bytes]:
@@ -41,7 +42,7 @@ def _hard_state(path: Path, meta: dict[str, bytes]) -> HardState:
         return HardState()
     try:
         return msgspec.msgpack.decode(meta["hard_state"], type=HardState)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, f"the hard state cannot be read: {error}") from None
 
 
@@ -58,7 +59,7 @@ def _entries(connection: sqlite3.Connection, path: Path, after: int) -> list[Log
             raise damaged(path, f"log entry {position} has changed since it was written")
         try:
             entry = msgspec.msgpack.decode(body, type=LogEntry)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             raise damaged(path, f"log entry {position} cannot be read: {error}") from None
         if entry.index != position:
             raise damaged(path, f"log entry {position} says that it is entry {entry.index}")

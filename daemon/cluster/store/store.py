@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.cluster.core.effects import Persist, Saved
+from daemon.cluster.store import writing
 from daemon.cluster.store.database import connect
 from daemon.cluster.store.errors import StoreError, said, translated
 from daemon.cluster.store.lock import lock as lock_folder
 from daemon.cluster.store.reading import read
-from daemon.cluster.store.writing import begin_incarnation, persist
+from daemon.cluster.store.writing import begin_incarnation, note_cluster_id
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ Callback = Callable[[int, "StoreError | None"], None]
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    persist: Persist
+    write: Callable[[sqlite3.Connection], None]
+    receipt: int
     callback: Callback
     loop: asyncio.AbstractEventLoop
 
@@ -90,7 +92,19 @@ class Store:
 
     def submit(self, persist: Persist, callback: Callback) -> None:
         """Write `persist` in one transaction; `callback(receipt, error)` is called on the running event loop."""
-        self._jobs.put(_Job(persist, callback, asyncio.get_running_loop()))
+
+        def write(connection: sqlite3.Connection) -> None:
+            writing.persist(connection, persist)
+
+        self._jobs.put(_Job(write, persist.receipt, callback, asyncio.get_running_loop()))
+
+    def keep_cluster_id(self, cluster_id: str, callback: Callback) -> None:
+        """Write down which cluster this store belongs to; `callback(0, error)`, as for `submit`."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            note_cluster_id(connection, cluster_id)
+
+        self._jobs.put(_Job(write, 0, callback, asyncio.get_running_loop()))
 
     def close(self) -> None:
         """Finish what was submitted, then let go of the folder.  Callbacks still reach a loop that runs on."""
@@ -136,7 +150,7 @@ class Store:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for job in batch:
-                persist(self._connection, job.persist)
+                job.write(self._connection)
             self._connection.execute("COMMIT")
         except (sqlite3.Error, ValueError) as error:
             with contextlib.suppress(sqlite3.Error):
@@ -147,6 +161,6 @@ class Store:
     def _answer(self, batch: list[_Job], error: StoreError | None) -> None:
         for job in batch:
             try:
-                job.loop.call_soon_threadsafe(job.callback, job.persist.receipt, error)
+                job.loop.call_soon_threadsafe(job.callback, job.receipt, error)
             except RuntimeError:
-                log.debug("receipt %d came after the event loop had ended", job.persist.receipt)
+                log.debug("receipt %d came after the event loop had ended", job.receipt)

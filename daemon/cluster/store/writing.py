@@ -37,6 +37,11 @@ def begin_incarnation(connection: sqlite3.Connection, store_id: str, path: Path)
     return incarnation
 
 
+def note_cluster_id(connection: sqlite3.Connection, cluster_id: str) -> None:
+    """Which cluster the store belongs to (`daemon.cluster.identity`)."""
+    put(connection, "cluster_id", cluster_id.encode())
+
+
 def persist(connection: sqlite3.Connection, job: Persist) -> None:
     """Hard state, then cut, append, part, forget.  Raises ValueError for a log that would have a gap."""
     put(connection, "hard_state", msgspec.msgpack.encode(job.hard_state))

@@ -37,7 +37,8 @@ def test_a_store_that_was_founded_makes_its_node_a_cluster_of_one(tmp_path: Path
     run(core, 500)
     store.close()
     assert core.status(500 * MS).leader == "a1"
-    assert core.roster == Roster((Member("a1", store.saved.store_id, True),), why="a1 founds the cluster")
+    member = Member("a1", store.saved.store_id, True)
+    assert core.roster == Roster((member,), why="a1 founds the cluster", cluster_id=store.saved.cluster_id)
 
 
 def test_the_same_node_with_an_empty_store_waits_to_be_taken_in(tmp_path: Path) -> None:
