@@ -10,8 +10,9 @@ session.
     kind GREETING: 2 ‖ wanted (0 or 1) ‖ salt of the session that is greeted
     kind UNICAST:  3 ‖ piece, of a sender that hears no multicast: what goes to all has to be sent to it, too
     kind PROBE:    4 ‖ what a link and a key ring look like (daemon.cluster.hearing)
-    kind KEY:      5 ‖ a key that is to follow (daemon.cluster.rotation)
+    kind KEY:      5 ‖ a key that is to follow, for a version before 2.2 (daemon.cluster.rotation)
     kind WANT:     6 ‖ pieces of a message that are to be sent again (daemon.cluster.repair)
+    kind HANDOVER: 7 ‖ a key, sealed once more for the receiving process alone (daemon.cluster.handover)
 
 Other kinds are a newer version's: counted, and passed over.
 
@@ -33,6 +34,7 @@ _UNICAST = 3
 _PROBE = 4
 _KEY = 5
 _WANT = 6
+_HANDOVER = 7
 
 
 def data(piece: bytes) -> bytes:
@@ -53,6 +55,10 @@ def key(content: bytes) -> bytes:
     return bytes([_KEY]) + content
 
 
+def handover(content: bytes) -> bytes:
+    return bytes([_HANDOVER]) + content
+
+
 def want(content: bytes) -> bytes:
     return bytes([_WANT]) + content
 
@@ -69,6 +75,8 @@ class Judgement:
     """content of a probe"""
     key: bytes | None = None
     """content of a key message"""
+    handover: bytes | None = None
+    """content of a handover"""
     want: bytes | None = None
     """content of a want"""
     answer: bytes | None = None
@@ -114,7 +122,7 @@ class Greetings:
             peer = self._peers[opened.sender] = _Peer(opened.salt)
         payload = opened.payload
         kind = payload[0] if payload else 0
-        if kind in (_DATA, _UNICAST, _PROBE, _KEY, _WANT):
+        if kind in (_DATA, _UNICAST, _PROBE, _KEY, _WANT, _HANDOVER):
             if not peer.proven:
                 return Judgement(answer=self._answer(peer, now_ns), reason="unproven")
             content = payload[1:]
@@ -124,13 +132,15 @@ class Greetings:
                 return Judgement(key=content)
             if kind == _WANT:
                 return Judgement(want=content)
+            if kind == _HANDOVER:
+                return Judgement(handover=content)
             return Judgement(piece=content, hears_multicast=kind == _DATA)
         if kind == _GREETING and len(payload) == 2 + SALT_BYTES:
             now_proven = not peer.proven and payload[2:] == self._own_salt
             peer.proven = peer.proven or now_proven
             wanted = payload[1] == 1 or not peer.proven
             return Judgement(answer=self._answer(peer, now_ns) if wanted else None, proven=now_proven)
-        return Judgement(reason="unknown-kind" if kind > _WANT else "malformed")
+        return Judgement(reason="unknown-kind" if kind > _HANDOVER else "malformed")
 
     def _answer(self, peer: _Peer, now_ns: int) -> bytes | None:
         if peer.answered_ns is not None and now_ns - peer.answered_ns < ANSWER_INTERVAL_NS:

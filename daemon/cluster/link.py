@@ -8,7 +8,8 @@ read a few at a time.  Sending goes straight to the socket: the library raises a
 
 An interface may vanish, come back under another index, or be down: the link keeps trying once a second, and says
 so once.  A membership is bound to the index of the interface (ip(7), IP_ADD_MEMBERSHIP), so a new index means a
-new socket.
+new socket; and so does an interface that came back under the old index, where the kernel knows no member any more.
+A flap or a new address costs no membership.  What the switch has forgotten the kernel does not know: `rejoin`.
 """
 
 from __future__ import annotations
@@ -17,21 +18,16 @@ import asyncio
 import errno
 import logging
 import socket
-import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable
 
 import asyncio_dgram
 from asyncio_dgram.aio import DatagramStream
 
-from daemon.cluster import sieve
-from daemon.cluster.seal import MAGIC, SALT_AT
+from daemon.cluster.linksockets import carries, is_member, membership, open_sockets, sift
 
 log = logging.getLogger(__name__)
 
-BUFFER_BYTES = 8 << 20
-STRANGERS_BUFFER_BYTES = 64 << 10
-"""what a flood fills and overflows, and what a stranger's datagram waits in meanwhile"""
 DATAGRAM_BYTES_MAX = 65_535
 AT_ONCE_MAX = 64
 """datagrams of members that are taken in one turn of the event loop"""
@@ -40,20 +36,16 @@ STRANGERS_PAUSE_S = 0.02
 """between two looks at strangers: 1,600 datagrams a second cost some percent of a core, whatever is sent"""
 WATCH_INTERVAL_S = 1.0
 
-_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python has no names for them
-_IP_MULTICAST_ALL = 49  # linux/in.h
-_PRIORITY_INTERACTIVE = 6  # TC_PRIO_INTERACTIVE, linux/pkt_sched.h
-_TOS_CS6 = 0xC0  # network control, RFC 4594 §3.1
+DARK = "the interface has no carrier: cable, switch port or virtual network"
 
 Address = tuple[str, int]
-
-LAYOUT = sieve.Layout(MAGIC, SALT_AT)
 
 
 class Link:
     """Sends and receives datagrams on `interface`; `on_datagram(datagram, source)` is called on the event loop.
 
-    `group` may be "": then only `peers` (addresses) are sent to, and those that were heard.
+    `group` may be "": then only `peers` (addresses) are sent to, and those that were heard.  `name` tells it apart
+    from other links of the same interface.
     """
 
     def __init__(
@@ -63,8 +55,10 @@ class Link:
         port: int,
         on_datagram: Callable[[bytes, Address], None],
         peers: Collection[str] = (),
+        name: str = "",
     ) -> None:
         self.interface = interface
+        self.name = name or interface
         self.group = group
         self.port = port
         self.counts: Counter[str] = Counter()
@@ -79,6 +73,7 @@ class Link:
         self._reader: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._trouble = ""
+        self._is_dark = False
 
     @property
     def is_open(self) -> bool:
@@ -87,7 +82,7 @@ class Link:
     @property
     def trouble(self) -> str:
         """Why nothing can be sent at present; empty when all is well."""
-        return self._trouble
+        return self._trouble or (DARK if self._is_dark else "")
 
     async def open(self) -> None:
         """Open the socket if the interface is there, and keep it open from now on.
@@ -101,7 +96,7 @@ class Link:
         """Sessions whose datagrams do not wait among the strangers': those that are proven to be alive."""
         self._salts = tuple(salts)
         if self._socket is not None and self._strangers is not None:
-            _sift(self._socket, self._strangers, self._salts)
+            sift(self._socket, self._strangers, self._salts)
 
     def send_to_all(self, datagram: bytes, others: Iterable[Address] = ()) -> None:
         """Send to the group, to the peers, and to those `others` that hear neither."""
@@ -125,6 +120,22 @@ class Link:
             if self._trouble:
                 self._note_trouble("")
 
+    def rejoin(self) -> None:
+        """Leave the group and enter it at once, so that the kernel reports it to the switch (RFC 3376, section 5.1).
+
+        Else that waits for the next query, which a pulled cable, a lost report or a new switch may precede by minutes.
+        """
+        if not self.group or self._socket is None or self._strangers is None:
+            return
+        there = membership(self.group, self._index)
+        try:
+            for option in (socket.IP_DROP_MEMBERSHIP, socket.IP_ADD_MEMBERSHIP):
+                for one in (self._socket, self._strangers):
+                    one.setsockopt(socket.IPPROTO_IP, option, there)
+        except OSError as error:
+            self._note_trouble(f"cannot join the group again: {(error.strerror or str(error)).lower()}")
+            self._shut()  # the watch opens it anew
+
     def close(self) -> None:
         """Stop at once; the port is free after the event loop's next turn."""
         if self._watcher is not None:
@@ -132,11 +143,23 @@ class Link:
         self._shut()
 
     async def _watch(self) -> None:
-        """Follow the interface: its index tells whether the socket still belongs to it."""
+        """Follow the interface: its index and its groups tell whether the socket still belongs to it."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            if self._socket is None or _index_of(self.interface) != self._index:
+            index = _index_of(self.interface)
+            if self._socket is None or index != self._index or (self.group and not is_member(index, self.group)):
                 await self._reopen(first=False)
+            self._look_at_carrier()
+
+    def _look_at_carrier(self) -> None:
+        """Without a carrier all that is sent is lost, and no error to the kernel (net/sched/sch_generic.c, noop)."""
+        is_dark = self._socket is not None and not carries(self._socket, self.interface)
+        if is_dark != self._is_dark:
+            self._is_dark = is_dark
+            if is_dark:
+                log.warning("link %s: %s", self.name, DARK)
+            else:
+                log.info("link %s: the interface has a carrier again", self.name)
 
     async def _reopen(self, *, first: bool) -> None:
         self._shut()
@@ -147,7 +170,7 @@ class Link:
             return
         try:
             opened, strangers = open_sockets(self.interface, index, self.group, self.port)
-            _sift(opened, strangers, self._salts)
+            sift(opened, strangers, self._salts)
         except OSError as error:
             if first and error.errno in (errno.EADDRINUSE, errno.EPERM, errno.EACCES):
                 raise
@@ -224,73 +247,10 @@ class Link:
         if trouble == self._trouble:
             return
         if trouble:
-            log.warning("link %s (%s:%d): %s", self.interface, self.group or "unicast", self.port, trouble)
+            log.warning("link %s (%s:%d): %s", self.name, self.group or "unicast", self.port, trouble)
         else:
-            log.info("link %s (%s:%d): works again", self.interface, self.group or "unicast", self.port)
+            log.info("link %s (%s:%d): works again", self.name, self.group or "unicast", self.port)
         self._trouble = trouble
-
-
-def open_sockets(interface: str, index: int, group: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """The members' and the strangers' socket: both hear the group and unicast to `port` on this interface only.
-
-    Raises OSError.
-    """
-    _probe(interface, port)
-    members = _open_socket(interface, index, group, port, BUFFER_BYTES)
-    try:
-        return members, _open_socket(interface, index, group, port, STRANGERS_BUFFER_BYTES)
-    except OSError:
-        members.close()
-        raise
-
-
-def _probe(interface: str, port: int) -> None:
-    """Raise EADDRINUSE where somebody else has the port: our two sockets share it, and would with him, too."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
-        probe.bind(("", port))
-
-
-def _sift(members: socket.socket, strangers: socket.socket, salts: Collection[bytes]) -> None:
-    """Tell the kernel whose datagrams belong where.  Raises OSError."""
-    sieve.attach(members, sieve.SO_ATTACH_REUSEPORT_CBPF, sieve.unicast_steering(LAYOUT, salts))
-    sieve.attach(strangers, sieve.SO_ATTACH_FILTER, sieve.strangers_filter(LAYOUT, salts))
-    sieve.attach(members, sieve.SO_ATTACH_FILTER, sieve.members_filter(LAYOUT, salts))
-
-
-def _open_socket(interface: str, index: int, group: str, port: int, buffer_bytes: int) -> socket.socket:
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
-        opened.bind(("", port))
-        joined = socket.inet_aton(group) if group else bytes(4)
-        membership = struct.pack("=4s4si", joined, bytes(4), index)  # struct ip_mreqn
-        if group:
-            opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
-        # Only this socket's own group, whatever other processes on this host have joined.
-        opened.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-        # Multicast does not leave the segment (a witness behind a router is reached by unicast), and no copy of
-        # what we send wakes us up again.
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _TOS_CS6)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _PRIORITY_INTERACTIVE)
-        # A long message leaves as thousands of datagrams at once, and arrives so.
-        _enlarge(opened, _SO_SNDBUFFORCE, socket.SO_SNDBUF, BUFFER_BYTES)
-        _enlarge(opened, _SO_RCVBUFFORCE, socket.SO_RCVBUF, buffer_bytes)
-    except OSError:
-        opened.close()
-        raise
-    return opened
-
-
-def _enlarge(opened: socket.socket, forced: int, allowed: int, size: int) -> None:
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, forced, size)
-    except PermissionError:  # without CAP_NET_ADMIN: as much as net.core.rmem_max and wmem_max allow
-        opened.setsockopt(socket.SOL_SOCKET, allowed, size)
 
 
 def _index_of(interface: str) -> int:

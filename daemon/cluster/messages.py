@@ -39,7 +39,7 @@ class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
     epoch: int
     """of the sender's admission that its kernel holds (rule 19); 0 before the first"""
     heard: dict[str, tuple[int, int]]
-    """peer → newest (incarnation, sequence) that the sender has heard of it"""
+    """peer → newest (incarnation, sequence) that the sender has heard of it; not of every peer (`core.echoes`)"""
     store_id: str = ""
     """of the sender's disk (rule 21); "": of a version that did not tell"""
     blank: bool = False
@@ -52,6 +52,10 @@ class Heartbeat(msgspec.Struct, tag="hb", array_like=True, frozen=True):
     """the sender votes and keeps the log, and holds nothing"""
     slack_ms: int = 0
     """the sender is not scheduled in time, and asks for a lease that is so much longer (`Admit`)"""
+    reads_partial: bool = False
+    """the sender takes it for no news where a heartbeat does not name it; older ones believe themselves unheard"""
+    terms: tuple[int, ...] = ()
+    """by which the sender holds and counts leases (`Timers.terms`); (): of a version that did not tell"""
 
 
 class Append(msgspec.Struct, tag="ap", array_like=True, frozen=True):
@@ -174,6 +178,65 @@ class Dismissed(msgspec.Struct, tag="di", array_like=True, frozen=True):
     store_id: str
 
 
+class Hold(msgspec.Struct, tag="ho", array_like=True, frozen=True):
+    """Between holder and successor of slots that move (daemon/executor/holds.py); nothing depends on its arrival."""
+
+    incarnation: int
+    address: str
+    generation: int
+    what: str
+    """noting, listening, asking, confirming"""
+    leaves_udp: bool = False
+    """listening: the sender will leave UDP until it is told what of it is free (daemon/executor/datagrams.py)"""
+    number: int = 0
+    """confirming: of the UdpKept by which the sender goes"""
+
+
+class HoldTaken(msgspec.Struct, tag="ht", array_like=True, frozen=True):
+    """The SYNs that the holder has taken, and whose repetitions are its own (datapath.engine.Taken)."""
+
+    incarnation: int
+    address: str
+    generation: int
+    is_whole: bool
+    """false: it cannot tell, so do not wait for it"""
+    client_bytes: int
+    """of a client's address, with which each name begins"""
+    syns: bytes
+    """names one after the other: client, its port, our port, initial sequence number"""
+    flows: bytes
+    """the same without a number"""
+    keeps_udp: bool = False
+    """the holder goes on with some or all of UDP: which, a UdpKept says"""
+
+
+class UdpKept(msgspec.Struct, tag="uk", array_like=True, frozen=True):
+    """The conversations of UDP that the holder of moving slots keeps: all others are the successor's.
+
+    Repeated until it is confirmed; a higher number names fewer.
+    """
+
+    incarnation: int
+    address: str
+    generation: int
+    number: int
+    """from 1 for each process and move"""
+    name_bytes: int
+    """of each name"""
+    names: bytes
+    """one after the other: client, its port, our port"""
+
+
+class Draining(msgspec.Struct, tag="dr", array_like=True, frozen=True):
+    """How far the sender's draining slots are (daemon/executor/progress.py); for people alone."""
+
+    incarnation: int
+    rows: list[tuple[str, int, int, int, int]]
+    """address, slot, generation, flows left, milliseconds left of the drain time-out"""
+    conversations: tuple[int, ...] = ()
+    """of UDP that are left of each row; (): of a version that did not tell"""
+
+
 class Proposal(msgspec.Struct, array_like=True, frozen=True):
     ticket: int
     body: bytes
@@ -202,6 +265,10 @@ Message = (
     | Dismissed
     | SnapshotPiece
     | SnapshotAnswer
+    | Hold
+    | HoldTaken
+    | UdpKept
+    | Draining
 )
 
 TAGS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Message))

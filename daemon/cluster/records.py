@@ -86,6 +86,11 @@ class Roster(msgspec.Struct, tag="roster", array_like=True, frozen=True):
     """a voter that has one extra vote while the number of voters is even; "": nobody"""
     why: str = ""
     """for the cluster log: `a4 joins as a learner`, `a3 was removed by root`"""
+    fencing: bool = False
+    """of two voters one may count the vote of the other once that is fenced (`core.fencing`); it is taken back, by
+    both, before the electorate changes"""
+    cluster_id: str = ""
+    """which cluster this is (`daemon.cluster.identity`); "": not said yet, or written by a version before 2.2"""
 
 
 Command = Noop | Admit | Lost | Restart | Roster | Request

@@ -7,11 +7,15 @@ A datagram is
     header = magic "vIPc" ‖ major (1) ‖ minor (1) ‖ algorithm (1) ‖ mark of the cluster (4) ‖ mark of the key (4)
              ‖ incarnation (8) ‖ salt (16) ‖ counter (8) ‖ length of the name (1) ‖ the sender's name
 
-in network byte order.  Another major version is refused.  Minor versions understand each other: a newer one adds
+in network byte order, and the counter is the mark of the cluster's id (3, `identity`) ‖ a number (5).
+
+Another major version is refused.  Minor versions understand each other: a newer one adds
 fields at the end of messages, kinds of messages and kinds of payloads, and an older one passes over them.
 
 The mark of the cluster is a hash of its name, which is no secret: it tells a neighbour on the same group from a
-node with the wrong key.  The mark of the key says which key of the ring to use (`keyring`).
+node with the wrong key.  The mark of the key says which key of the ring to use (`keyring`).  The mark of the id tells
+two clusters that have the same name and key; it is looked at before anything is believed of the sender, and is 0
+from versions and nodes that know no id.  It changes once in a session at most, from 0, so that the counter rises.
 
 The key of a *session* (one process of one node) is HKDF-SHA256 (RFC 5869) of the authkey with the session's random
 salt, bound to algorithm, cluster, name and incarnation, so a restarted process or a cloned VM never repeats a pair of
@@ -37,17 +41,18 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
+from daemon.cluster.identity import NAMELESS, NUMBER_BITS, mark_in
 from daemon.cluster.keyring import MARK_BYTES, Keyring, RingKey, derived
 from daemon.cluster.replay import ReplayWindow
 
 MAGIC = b"vIPc"
 MAJOR = 2
-MINOR = 1
+MINOR = 2
 SALT_BYTES = 16
 SALT_AT = 23
 """offset of the salt in a datagram, for `sieve`"""
 NAME_BYTES_MAX = 63
-COUNTER_MAX = (1 << 64) - 1
+NUMBER_MAX = (1 << NUMBER_BITS) - 1
 INCARNATION_MAX = (1 << 63) - 1
 RECENT = 256
 """counters behind the newest: the copies of one datagram over several links are not further apart"""
@@ -77,6 +82,10 @@ class Reason(enum.StrEnum):
     """made with a key that is not in the ring"""
     FORGED = "forged"
     """it names a key of ours and was not made with it, or was damaged"""
+    RETIRED_KEY = "retired-key"
+    """made with a key that is a way back, by one who is not to be given another (`wayback`)"""
+    OTHER_ID = "other-id"
+    """of a cluster with the same name and key, and another id"""
     OWN = "own"
     """our own datagram, come back by multicast: expected"""
     NAMESAKE = "namesake"
@@ -117,7 +126,7 @@ class Refused:
 
 
 class CounterExhaustedError(Exception):
-    """A session has sealed 2^64 datagrams; the process must start again under a new salt."""
+    """A session has sealed 2^40 datagrams; the process must start again under a new salt."""
 
 
 class Sealer:
@@ -147,7 +156,8 @@ class Sealer:
         self._minor = minor
         self._cluster_mark = cluster_mark(cluster)
         self._tools: dict[bytes, tuple[hashlib.blake2s, AESGCM | ChaCha20Poly1305]] = {}
-        self._counter = 0
+        self._number = 0
+        self._identity = NAMELESS
         self.use(keys if isinstance(keys, Keyring) else Keyring.of(keys))
 
     def use(self, keys: Keyring) -> None:
@@ -155,15 +165,20 @@ class Sealer:
         self._active = keys.active.mark
         self._tools = {one.mark: self._tools.get(one.mark) or self._made(one) for one in keys.keys}
 
+    def identify(self, identity: int) -> None:
+        """Say from now on which cluster this node belongs to: the mark of its id.  Once; other marks are ignored."""
+        if self._identity == NAMELESS:
+            self._identity = identity
+
     def seal(self, plaintext: bytes, key_mark: bytes = b"") -> bytes:
         """The datagram for `plaintext`, under the active key unless it is for one who has another.
 
-        Raises CounterExhaustedError after 2^64 calls.
+        Raises CounterExhaustedError after 2^40 calls.
         """
-        counter = self._counter
-        if counter > COUNTER_MAX:
+        if self._number > NUMBER_MAX:
             raise CounterExhaustedError(f"all counters of incarnation {self._incarnation} are used up")
-        self._counter = counter + 1
+        counter = self._identity << NUMBER_BITS | self._number
+        self._number += 1
         mark = key_mark if key_mark in self._tools else self._active
         tagger, cipher = self._tools[mark]
         header = (
@@ -199,6 +214,11 @@ class _Session:
         """mark of the key → its session key; as many as the ring has keys"""
         self.window = ReplayWindow()
 
+    @property
+    def identity(self) -> int:
+        """Mark of the cluster's id, as its newest datagram has it."""
+        return mark_in(max(0, self.window.newest))
+
 
 class Opener:
     """Opens datagrams of whoever has the key.  One session is kept per name; `forget` those that are too many.
@@ -219,6 +239,8 @@ class Opener:
         self._own = (_checked_name(own[0]), own[1]) if own else None
         self._floors = dict(floors or {})
         self._sessions: dict[str, _Session] = {}
+        self.identity = NAMELESS
+        """mark of the cluster's id; NAMELESS: not known, so all are heard"""
         self._keys: dict[bytes, tuple[RingKey, hashlib.blake2s]] = {}
         self.use(keys if isinstance(keys, Keyring) else Keyring.of(keys))
 
@@ -228,6 +250,18 @@ class Opener:
         for session in self._sessions.values():
             for mark in session.ciphers.keys() - self._keys.keys():
                 del session.ciphers[mark]
+
+    def identify(self, identity: int) -> None:
+        """Refuse everything of clusters with another id from now on, and forget what was heard of them."""
+        self.identity = identity
+        for name, session in list(self._sessions.items()):
+            if session.identity not in (NAMELESS, identity):
+                del self._sessions[name]
+
+    @property
+    def hears_named(self) -> bool:
+        """Whether a session that is known bears the mark of some id."""
+        return any(session.identity != NAMELESS for session in self._sessions.values())
 
     def expect(self, member: str, incarnation: int) -> None:
         """Refuse everything of `member` below this incarnation from now on."""
@@ -249,7 +283,7 @@ class Opener:
         """The sender and payload, or why not.  Never raises; garbage costs a short hash at most."""
         if not _FIXED.size + _HEADER_TAG_BYTES + _TAG_BYTES < len(datagram) <= DATAGRAM_BYTES_MAX:
             return Refused(Reason.MALFORMED)
-        magic, major, _, algorithm, cluster, mark, _, salt, _, length = _FIXED.unpack_from(datagram)
+        magic, major, _, algorithm, cluster, mark, _, salt, counter, length = _FIXED.unpack_from(datagram)
         body = _FIXED.size + length + _HEADER_TAG_BYTES
         if magic != MAGIC or not 1 <= length <= NAME_BYTES_MAX or len(datagram) < body + _TAG_BYTES:
             return Refused(Reason.MALFORMED)
@@ -264,8 +298,13 @@ class Opener:
         # Compared in constant time, so that a tag cannot be guessed byte by byte.
         if not _same(_tag_of(known_key[1], header), datagram[len(header) : body]):
             return Refused(Reason.FORGED, _readable(name))
-        if self._own is not None and name == self._own[0]:
-            return Refused(Reason.OWN if salt == self._own[1] else Reason.NAMESAKE, _readable(name))
+        is_namesake = self._own is not None and name == self._own[0]
+        if is_namesake and self._own is not None and salt == self._own[1]:
+            return Refused(Reason.OWN, _readable(name))
+        if self.identity and mark_in(counter) not in (NAMELESS, self.identity):
+            return Refused(Reason.OTHER_ID, _readable(name))
+        if is_namesake:
+            return Refused(Reason.NAMESAKE, _readable(name))
         if not name.isascii():
             return Refused(Reason.MALFORMED)
         return self._opened(datagram, body, name.decode(), known_key[0])

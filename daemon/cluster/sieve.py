@@ -21,8 +21,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-SALTS_MAX = 120
-"""a jump of classic BPF reaches 255 instructions"""
+SALTS_MAX = 254
+"""a jump of classic BPF reaches 255 instructions; of a cluster's 127 others and as many strangers none is left out"""
 SO_ATTACH_FILTER = 26
 SO_ATTACH_REUSEPORT_CBPF = 51
 """asm-generic/socket.h; Python has no names for them"""
@@ -70,7 +70,7 @@ def _program(layout: Layout, salts: Iterable[bytes], skip: int, *, known: int, o
 
     For the strangers' socket that is a drop, and for the steering it is the members' socket, whose filter drops it.
     """
-    words = sorted({int.from_bytes(salt[:4], "big") for salt in salts})[:SALTS_MAX]
+    words = list(dict.fromkeys(int.from_bytes(salt[:4], "big") for salt in salts))[:SALTS_MAX]
     count = len(words)
     program = [
         (_LOAD_WORD, 0, 0, skip),

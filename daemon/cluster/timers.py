@@ -103,6 +103,14 @@ class Timers:
     def absence_ns(self) -> int:
         return self.absence_ms * NS_PER_MS
 
+    @cached_property
+    def terms(self) -> tuple[int, int, int, int]:
+        """What two nodes must agree on before one believes the other: LL, lease, δ in thousandths, margin.
+
+        Every wait of the rules is counted with the own timers, and stands for leases that were taken with another's.
+        """
+        return self.leadership_lease_ms, self.lease_ms, round(self.drift * 1000), self.margin_ms
+
     @property
     def lease_least_ms(self) -> int:
         """The shortest lease that outlives a change of leader: P + 2·heartbeat + election + commit."""
@@ -146,6 +154,16 @@ class Timers:
             if not 0 <= value <= most
         ]
         return found
+
+
+def over_after_ns(terms: tuple[int, int, int, int]) -> int:
+    """How long after the last word of a voter that counts by these `Timers.terms` anything may run that hangs on it.
+
+    P, for the former leader may lead and grant for so long; then a lease by the slower clock, and the margin.
+    """
+    leadership_lease_ms, lease_ms, drift_thousandths, margin_ms = terms
+    lasting_ms = (leadership_lease_ms + lease_ms) * (1000 + drift_thousandths) / 1000
+    return math.ceil(lasting_ms * NS_PER_MS) + margin_ms * NS_PER_MS
 
 
 _LEAST_MS = {

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from daemon.cluster import greeting
+from daemon.cluster.acquaintances import STRANGERS_MAX
 from daemon.cluster.chunks import PENDING_BYTES_MAX, Splitter
 from daemon.cluster.hearing import Probe
 from daemon.cluster.keyring import mark_of
 from daemon.cluster.messages import Append, Heartbeat, Message, Propose, Reject, encode
 from daemon.cluster.records import Admit, LogEntry
 from daemon.cluster.seal import Algorithm, Sealer
-from daemon.cluster.transport import STRANGERS_MAX, Transport
+from daemon.cluster.transport import Transport
 
 KEY = bytes(range(32))
 OWN_SALT, PEER_SALT = b"o" * 16, b"p" * 16
@@ -63,14 +64,14 @@ class Target:
         transport = self.transport
         return {
             "sessions": len(transport._opener._sessions),
-            "addresses": len(transport._addresses),
-            "joiners": len(transport._joiners),
-            "joined": sum(joiner.bytes_held for _, joiner in transport._joiners.values()),
+            "addresses": len(transport._acquaintances),
+            "joiners": len(transport._assembly._joiners),
+            "joined": sum(joiner.bytes_held for _, joiner in transport._assembly._joiners.values()),
             "greetings": len(transport._greetings._peers),
             "hearing": sum(len(records) for records in transport._hearing._records.values()),
             "sources": len(transport._refusals._said),
             "reasons": len(transport._refusals.counts),
-            "marks": len(transport.rotation._held),
+            "marks": len(transport.keys.rotation._held),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,8 @@ from tests.lab.service import ADDRESS, await_status, served, shared
 pytestmark = pytest.mark.root
 
 SLOTS = 5
+REQUEST_MS = 900
+"""below the repetition of a lost SYN (1 s), and above what busy cores make a client wait"""
 
 
 @pytest.fixture
@@ -55,7 +58,10 @@ def serve(lab: Lab) -> None:
 
 
 def traffic_to_each_slot(lab: Lab) -> list[Stream]:
-    return [Stream(str(slot), clients, 25) for slot, clients in shared(lab, on="a1").clients_by_slot(200).items()]
+    return [
+        Stream(str(slot), clients, 25, REQUEST_MS)
+        for slot, clients in shared(lab, on="a1").clients_by_slot(200).items()
+    ]
 
 
 def test_one_host_becomes_five_and_they_come_and_go_under_traffic(lab: Lab) -> None:
@@ -69,7 +75,9 @@ def test_one_host_becomes_five_and_they_come_and_go_under_traffic(lab: Lab) -> N
     assert len(attempts) > 1000
     # A SYN that comes while its slot changes hands is answered when the client repeats it: later than these wait.
     assert [attempt for attempt in attempts if attempt.outcome not in {"ok", "timeout"}] == []
-    assert len([attempt for attempt in attempts if not attempt.ok]) < len(attempts) / 50
+    late = [attempt for attempt in attempts if not attempt.ok]
+    by_second = Counter(f"slot {one.stream} at {one.started_ns // 1_000_000_000 % 3600} s" for one in late)
+    assert len(late) < len(attempts) / 50, sorted(by_second.items())
 
 
 def await_growth(lab: Lab) -> None:

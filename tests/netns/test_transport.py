@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,10 +24,12 @@ import pytest
 from daemon.cluster.clock import boot_ns
 from daemon.cluster.messages import BODY_BYTES_MAX, Append, Heartbeat, Message, Proposal, Propose, Reject
 from daemon.cluster.seal import Sealer
+from daemon.cluster.statistics import Statistics
 from daemon.cluster.timers import Timers
-from daemon.cluster.transport import Statistics, Transport
+from daemon.cluster.transport import Transport
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
 from tests.lab.namespaces import CLONE_NEWNET, setns
+from tests.netns import named
 
 pytestmark = pytest.mark.root
 
@@ -37,6 +40,8 @@ KEY = bytes(range(32))
 GROUP, PORT = "239.192.110.1", 5405
 MEMBERS = ("a1", "a2", "a3")
 PATIENCE_S = 20
+REPORTS_NS = 3_000_000_000
+"""after this a kernel has repeated its reports (RFC 3376, 8.10 and 8.11) and answered the switch's first query"""
 
 
 def ip(*arguments: str) -> None:
@@ -71,18 +76,19 @@ class Segment:
         for station in self._stations:
             station.end()
         for namespace in reversed(self._namespaces):
-            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
+            named.delete(namespace)
 
     def _namespace(self, name: str) -> str:
         namespace = f"{self._token}{name}"
-        ip("netns", "add", namespace)
+        named.add(namespace)
         self._namespaces.append(namespace)
         return namespace
 
-    def plug(self, namespace: str, number: int, link: int) -> None:
-        """Give the namespace an interface on a link (again)."""
+    def plug(self, namespace: str, number: int, link: int, index: str = "") -> None:
+        """Give the namespace an interface on a link (again), under an index of its own or the one that is told."""
         port = f"p{number}l{link}"
-        ip("-n", self.switch, "link", "add", port, "type", "veth", "peer", f"eth{link}", "netns", namespace)
+        own = ("index", index) if index else ()
+        ip("-n", namespace, "link", "add", f"eth{link}", *own, "type", "veth", "peer", port, "netns", self.switch)
         ip("-n", self.switch, "link", "set", port, "master", f"br{link}", "up")
         ip("-n", namespace, "addr", "add", f"10.80.{link}.{number}/24", "dev", f"eth{link}")
         ip("-n", namespace, "link", "set", f"eth{link}", "up")
@@ -151,9 +157,12 @@ class Station:
         cipher: Cipher = "aes-256-gcm",
         group: str = GROUP,
         peers: tuple[str, ...] = (),
+        ports: tuple[int, ...] = (PORT,),
     ) -> None:
         links = tuple(
-            Link(interface=f"eth{link}", group=group, port=PORT, peers=peers) for link in range(self.links)
+            Link(interface=f"eth{link}", group=group, port=port, peers=peers)
+            for link in range(self.links)
+            for port in ports
         )
         settings = Settings(
             file=Path("/nowhere"),
@@ -421,6 +430,34 @@ def test_of_two_links_the_lost_one_is_shown_and_said_and_nothing_else_happens(
         )
 
 
+def test_two_links_on_one_interface_are_told_apart(segment: Segment, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = segment.host("a1"), segment.host("a2")
+    for station in (one, other):
+        station.open(1, ports=(PORT, PORT + 1))
+    acquainted(one, other)
+    rules = "add table bridge t; add chain bridge t f { type filter hook forward priority 0; };"
+    rules += f"add rule bridge t f udp dport {PORT + 1} drop"
+    subprocess.run(["ip", "netns", "exec", segment.switch, "nft", rules], check=True)
+
+    def trouble() -> dict[str, str]:
+        peers = one.statistics().peers
+        return {link: next(p.trouble for p in peers[link] if p.name == "a2") for link in peers}
+
+    until(
+        lambda: trouble() == {"eth0:5405": "", "eth0:5406": "not heard on this link"},
+        lambda: other.send(None, heartbeat(sequence=3)),
+    )
+    until(
+        lambda: any("link eth0:5406: a2 not heard here now" in line for line in caplog.messages),
+        lambda: other.send(None, heartbeat(sequence=4)),
+    )
+    assert set(one.statistics().links) == {"eth0:5405", "eth0:5406"}
+    other.heard.clear()
+    one.send("a2", Reject(9))
+    until(lambda: other.heard)
+    assert other.heard == [("a1", Reject(9))]
+
+
 def test_garbage_and_forgeries_change_nothing_and_are_counted(segment: Segment) -> None:
     one, other = segment.station("a1"), segment.station("a2")
     stranger = segment.host("a3")
@@ -524,6 +561,92 @@ def test_an_interface_that_is_taken_away_and_put_back_is_joined_again(segment: S
     until(lambda: "no such interface" in one.statistics().troubles.get("eth0", ""))
     segment.plug(one.namespace, one.number, 0)
     acquainted(one, other)
+
+
+def await_group(listener: Station, sender: str) -> None:
+    """Wait until a probe to the group comes that is sent from now on: unicast hides nothing from this."""
+    since_ns = boot_ns()
+
+    def came() -> bool:
+        (peer,) = [peer for peer in listener.statistics().peers["eth0"] if peer.name == sender]
+        return peer.group_ms is not None and peer.group_ms * 1_000_000 < boot_ns() - since_ns
+
+    until(came)
+
+
+def snoop(segment: Segment) -> None:
+    """The switch learns who is in a group, and asks; it floods until those who are there have had time to answer."""
+    bridge = ("-n", segment.switch, "link", "set", "br0", "type", "bridge")
+    ip(*bridge, "mcast_query_response_interval", "100", "mcast_igmp_version", "3")
+    ip(*bridge, "mcast_snooping", "1", "mcast_querier", "1")
+
+
+def members_port(segment: Segment, station: Station) -> bool:
+    """Whether the switch delivers the group to the port of this station."""
+    show = ["bridge", "-n", segment.switch, "mdb", "show"]
+    lines = subprocess.run(show, check=True, capture_output=True, text=True).stdout.splitlines()
+    return any(f"port p{station.number}l0 grp {GROUP} " in line for line in lines)
+
+
+def test_a_flap_is_followed_by_a_new_report_to_the_switch_that_snoops(segment: Segment) -> None:
+    snoop(segment)
+    one = segment.station("a1")
+    until(lambda: members_port(segment, one))
+    other = segment.station("a2")
+    acquainted(one, other)
+    ip("-n", one.namespace, "link", "set", "eth0", "down")
+    until(lambda: not members_port(segment, one))
+    ip("-n", one.namespace, "link", "set", "eth0", "up")
+    until(lambda: members_port(segment, one))
+    await_group(one, "a2")
+    await_group(other, "a1")
+
+
+def test_a_switch_that_has_forgotten_a_member_is_told_again(segment: Segment) -> None:
+    """As after a pulled cable, a report that was lost, or a new switch: the kernel waits for the next query."""
+    snoop(segment)
+    one = segment.station("a1")
+    until(lambda: members_port(segment, one))
+    other = segment.station("a2")
+    acquainted(one, other)
+    forget = ["bridge", "-n", segment.switch, "mdb", "del", "dev", "br0", "port", f"p{one.number}l0", "grp", GROUP]
+    end_ns = boot_ns() + REPORTS_NS
+    while boot_ns() < end_ns:
+        subprocess.run(forget, check=False, capture_output=True)
+        time.sleep(0.02)
+    assert not members_port(segment, one)
+    until(lambda: members_port(segment, one))
+    await_group(one, "a2")
+
+
+def test_an_interface_that_changes_its_address_stays_in_the_group_and_is_found_at_the_new_one(
+    segment: Segment,
+) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+    ip("-n", one.namespace, "addr", "flush", "dev", "eth0")
+    new = f"10.80.0.{one.number + 100}"
+    ip("-n", one.namespace, "addr", "add", f"{new}/24", "dev", "eth0")
+    await_group(one, "a2")
+    await_group(other, "a1")
+    transport = other.transport
+    assert transport is not None
+    until(lambda: other.call(lambda: transport.addresses_on("eth0")) == [new])
+    one.heard.clear()
+    other.send("a1", Reject(9))
+    until(lambda: one.heard)
+    assert one.heard == [("a2", Reject(9))]
+
+
+def test_an_interface_that_comes_back_under_the_same_index_is_joined_again(segment: Segment) -> None:
+    one, other = segment.station("a1"), segment.station("a2")
+    acquainted(one, other)
+    index = str(one.call(lambda: socket.if_nametoindex("eth0")))
+    ip("-n", one.namespace, "link", "del", "eth0")
+    segment.plug(one.namespace, one.number, 0, index)
+    assert str(one.call(lambda: socket.if_nametoindex("eth0"))) == index
+    await_group(one, "a2")
+    await_group(other, "a1")
 
 
 def test_a_port_that_another_process_has_is_an_error_at_once(segment: Segment) -> None:

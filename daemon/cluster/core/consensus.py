@@ -106,6 +106,8 @@ class Consensus:
         leader = self.leader
         if leader is None or to not in leader.replication.progress or not self.replica.suffrage.counts(to):
             return False
+        if to in self.replica.fencing.counted:
+            return False  # it is elected by nobody before it is admitted again
         if leader.replication.progress[to].match < self.replica.log.last_index:
             return False
         self._abdicate(f"it hands over to {to}", now_ns)
@@ -122,7 +124,7 @@ class Consensus:
             replica.send(sender, Reject(replica.term))
             return
         if question.term > replica.term:
-            if not self.elections.would_hear(question, now_ns):
+            if not self.elections.would_hear(sender, question, now_ns):
                 replica.send(sender, VoteAnswer(question.term, False))
                 return
             self._adopt(question.term, f"{sender} stands in term {question.term}", now_ns)
@@ -150,6 +152,7 @@ class Consensus:
             replica.report(Refused(what, sender, f"this node leads term {term} itself"))
             return False
         self.elections.step_down()
+        replica.fencing.follows(sender)
         if replica.leader != sender:
             replica.leader = sender
             replica.report(FollowsLeader(sender, term))

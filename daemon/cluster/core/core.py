@@ -15,8 +15,8 @@ from collections.abc import Set as AbstractSet
 
 from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import (
-    CoreStatus,
     DiskRefused,
+    PeerFenced,
     PeerSilent,
     Ready,
     Refused,
@@ -25,11 +25,10 @@ from daemon.cluster.core.effects import (
     WasLate,
 )
 from daemon.cluster.core.elections import FAR_NS
-from daemon.cluster.core.leasing import Leasing
+from daemon.cluster.core.fencing import FencingRefusedError
 from daemon.cluster.core.membership import Peer
-from daemon.cluster.core.presence import Presence, presence_of
+from daemon.cluster.core.outlook import Outlook
 from daemon.cluster.core.replica import Randomness, Replica
-from daemon.cluster.core.status import status_of
 from daemon.cluster.messages import (
     Append,
     AppendAnswer,
@@ -48,11 +47,10 @@ from daemon.cluster.messages import (
     Vote,
     VoteAnswer,
 )
-from daemon.cluster.records import LogEntry, Roster
 from daemon.cluster.timers import Timers
 
 
-class Core(Leasing):
+class Core(Outlook):
     def __init__(
         self,
         name: str,
@@ -141,8 +139,8 @@ class Core(Leasing):
             return
         if isinstance(message, Heartbeat):
             self._on_heartbeat(sender, message, now_ns)
-        elif peer.fresh:
-            self._handlers[type(message)](sender, message, now_ns)
+        elif peer.fresh and (handler := self._handlers.get(type(message))) is not None:
+            handler(sender, message, now_ns)  # what is none of the core's, executors say to each other
         self._settle(now_ns)
 
     def _meet(self, sender: str, message: Message) -> Peer | None:
@@ -162,6 +160,7 @@ class Core(Leasing):
         self._now_ns = now_ns
         self._notice_lateness(now_ns)
         self.replica.disk.retry_if_due(now_ns)
+        self.replica.changeover.look(now_ns)
         if now_ns >= self._next_heartbeat_ns:
             self._send_heartbeat(now_ns)
         if now_ns >= self.replica.doubt_until_ns:
@@ -239,6 +238,38 @@ class Core(Leasing):
         """`name` shall have the extra vote while the number of voters is even; "": nobody.  A roster says so then."""
         self._now_ns = now_ns
         self.replica.tie_breaker = name
+
+    def wish_fencing(self, wished: bool, now_ns: int) -> None:
+        """Of two voters, one shall count the vote of the other once that is fenced.  A roster says so then."""
+        self._now_ns = now_ns
+        self.replica.fencing.wished = wished
+
+    def newest_incarnation(self, peer: str) -> int:
+        """Of the processes of `peer` that this node knows of; to be read before it is fenced."""
+        return self.replica.fencing.newest_incarnation(peer)
+
+    def confirm_fenced(self, peer: str, incarnation: int, by: str, now_ns: int) -> None:
+        """`peer` was without power at some time between `incarnation` being its newest process known here and now.
+
+        `by` is the device or the person who says so.  From here on its vote counts as this node's own (`fencing`).
+        Raises FencingRefusedError: nothing has changed, and the text says why; it may be tried again.
+        """
+        self._now_ns = now_ns
+        self._notice_lateness(now_ns)
+        replica = self.replica
+        heard_ns = replica.membership.heard_at_ns(peer)
+        if now_ns < replica.doubt_until_ns or (
+            heard_ns is not None and now_ns - heard_ns <= replica.timers.loss_after_ns
+        ):
+            raise FencingRefusedError(f"{peer} was heard a moment ago: it counts as fenced once it is silent")
+        replica.fencing.confirm(peer, incarnation, by, replica.wall_ms)
+        replica.report(PeerFenced(peer, by))
+        self._settle(now_ns)
+
+    def name_cluster(self, cluster_id: str, now_ns: int) -> None:
+        """Should this node lead, and the log have no id of the cluster, it is this one; "": another node knows it."""
+        self._now_ns = now_ns
+        self.replica.cluster_id = cluster_id
 
     def unenforced(self, now_ns: int) -> None:
         """My kernel holds something else than what the log says (no-quorum-policy=ignore).
@@ -345,49 +376,3 @@ class Core(Leasing):
     def _on_dismissed(self, sender: str, dismissed: Dismissed, _now_ns: int) -> None:
         if dismissed.store_id == self.replica.suffrage.store_id:
             self.replica.report(WasDismissed(sender))
-
-    # --- for people
-
-    @property
-    def roster(self) -> Roster:
-        """Who belongs to the cluster, by the newest roster in the log, or the founding list."""
-        return self.replica.rosters.now
-
-    def known_names(self) -> list[str]:
-        """Everybody on the roster, in the order of rank: whom the transport should expect."""
-        return self.replica.rosters.names
-
-    @property
-    def first_index(self) -> int:
-        """Of the oldest entry that is not forgotten yet."""
-        return self.replica.log.first_index
-
-    def committed_entries(self, first: int, limit: int) -> list[LogEntry]:
-        """Committed entries from index `first` on, or from where the log begins, at most `limit`."""
-        first = max(first, self.first_index)
-        return self.replica.log.entries(first, min(self.replica.commit, first + limit - 1))
-
-    def status(self, now_ns: int) -> CoreStatus:
-        """What the control socket shows; costs microseconds and changes nothing."""
-        return status_of(self.replica, self.elections.role, self._is_quorate(now_ns), len(self.proposals), now_ns)
-
-    def as_of_ns(self, applied: int, now_ns: int) -> int | None:
-        """A state with the first `applied` entries lacks nothing that was acknowledged anywhere before this time.
-
-        On this host's boot clock, never after `now_ns`; None where nobody can say.
-        """
-        known_ns = self.replica.freshness.as_of_ns(applied)
-        if self.leader is not None and applied >= self.replica.commit:
-            leading_ns = self.leader.as_of_ns(now_ns)
-            if leading_ns is not None:
-                return max(leading_ns, known_ns or leading_ns)
-        return known_ns
-
-    def presence(self, now_ns: int) -> Presence:
-        """Who is heard, and whether they could make a quorum; changes nothing."""
-        return presence_of(self.replica, self._is_quorate(now_ns), now_ns)
-
-    def _is_quorate(self, now_ns: int) -> bool:
-        if self.leader is not None:
-            return self.leader.rounds.lead(now_ns)
-        return self.replica.leader is not None and self.follower.is_quorate(now_ns)

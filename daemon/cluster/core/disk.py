@@ -73,6 +73,10 @@ class Disk:
         """This store has earned its vote (`suffrage`); it counts from the fsync on."""
         self.hard_state = replace(self.hard_state, votes=True)
 
+    def count_by(self, terms: tuple[int, int, int, int]) -> None:
+        """What the next process of this store has to wait for at its start (`changeover`)."""
+        self.hard_state = replace(self.hard_state, terms=terms)
+
     @property
     def may_vote(self) -> bool:
         """Whether the right to vote is on disk."""

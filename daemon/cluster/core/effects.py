@@ -19,6 +19,8 @@ class HardState:
     voted_for: str | None = None
     votes: bool | None = None
     """whether this store has the right to vote (`suffrage`); None: written by a version that did not ask"""
+    terms: tuple[int, int, int, int] | None = None
+    """`Timers.terms` by which its processes have counted (`changeover`); None: of a version that did not tell"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,18 @@ class Saved:
     """without gaps, from index 1 or from the one after the older snapshot"""
     snapshots: Sequence[Snapshot] = ()
     """at most two, by index"""
+    cluster_id: str = ""
+    """of the cluster that the store belongs to (`daemon.cluster.identity`); "": not known"""
+
+    @property
+    def belongs_to(self) -> str | None:
+        """The id of its cluster; "": not known, though it took part; None: it has taken part in none."""
+        return self.cluster_id or (None if self.is_blank else "")
+
+    @property
+    def is_blank(self) -> bool:
+        """It has never voted nor confirmed anything."""
+        return not (self.hard_state.term or self.entries or self.snapshots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,50 @@ class PeerHeard:
 class PeerSilent:
     peer: str
     silent_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDisagrees:
+    """A process of `peer` holds and counts leases by other timers: nothing that it says is believed."""
+
+    peer: str
+    theirs: tuple[int, ...]
+    """`Timers.terms`"""
+    ours: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimersChanged:
+    """The process before this one counted by others: until nothing of that is running this node elects nobody."""
+
+    waits_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFenced:
+    """Its vote counts as this node's own from here on, on the word of a device or a person."""
+
+    peer: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FencingWasWrong:
+    """A process of `peer` is heard that ran before it was confirmed to be without power: its vote counts no more.
+
+    The shell closes its kernel: what the peer may have done meanwhile nobody knows.
+    """
+
+    peer: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TwoHistories:
+    """What `leader` has at `index` is another entry than the one that is committed here; told once."""
+
+    leader: str
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +289,12 @@ Event = (
     | LostLeadership
     | FollowsLeader
     | PeerHeard
+    | PeerDisagrees
+    | TimersChanged
     | PeerSilent
+    | PeerFenced
+    | FencingWasWrong
+    | TwoHistories
     | Refused
     | DiskRefused
     | WasLate
@@ -287,6 +350,8 @@ class PeerStatus:
     """of the newest admission or loss in the committed log; 0: none yet"""
     enforced_epoch: int
     """as the node itself says"""
+    agrees: bool = True
+    """its timers are this node's, as far as it tells"""
     store_lost: bool = False
     """its store is another one than the log has for its name; it does not vote"""
     restarts: bool = False
@@ -317,6 +382,14 @@ class CoreStatus:
     outstanding_proposals: int
     peers: tuple[PeerStatus, ...]
     """every member in the order of rank, this node included"""
+    fencing: bool = False
+    """two voters have agreed that one may count the vote of the other once that is fenced"""
+    fenced: str = ""
+    """the node that is confirmed to be without power, whose vote this node counts; "": none"""
+    fenced_by: str = ""
+    """the device or the person who said so"""
+    fenced_ms: int = 0
+    """wall clock"""
     tie_breaker: str = ""
     """the voter with an extra vote while the number of voters is even; "": nobody"""
     waits_for: tuple[str, ...] = ()

@@ -48,8 +48,10 @@ class Elections:
         membership, suffrage = self.replica.membership, self.replica.suffrage
         if not suffrage.stands or self.replica.disk.refusing:
             return FAR_NS
-        live = [peer for peer in membership.live_peers(now_ns) if suffrage.counts(peer.name)]
-        if not quorum.is_quorum({self.replica.name, *(peer.name for peer in live)}, self.replica.electorate):
+        voters = (membership.peers.get(name) for name in self.replica.electorate.voters)
+        live = [p for p in voters if p is not None and membership.live(p, now_ns) and suffrage.counts(p.name)]
+        present = {self.replica.name, *(peer.name for peer in live), *self.replica.fencing.counted}
+        if not quorum.is_quorum(present, self.replica.electorate):
             return FAR_NS
         before_me = sum(peer.rank < membership.rank for peer in live if peer.name != self.replica.leader)
         if membership.slack_ms:
@@ -83,7 +85,7 @@ class Elections:
 
     def _count_pre_votes(self, now_ns: int) -> None:
         """Rule 8: a refusal says how long to wait, so that nobody waits longer than the last promise lasts."""
-        soonest_ns = quorum.soonest(self._waits, self.replica.electorate)
+        soonest_ns = self._soonest_ns()
         if soonest_ns is None:
             return
         if soonest_ns <= now_ns:
@@ -91,10 +93,13 @@ class Elections:
         else:
             self._give_up_ns = min(self._give_up_ns, soonest_ns)
 
+    def _soonest_ns(self) -> int | None:
+        """From when on a quorum would vote for us; of a fenced peer nothing stands in the way."""
+        waits = self._waits | dict.fromkeys(self.replica.fencing.counted, 0)
+        return quorum.soonest(waits, self.replica.electorate)
+
     def _give_up(self, now_ns: int) -> None:
-        told_to_wait = (
-            self.role is Role.PRECANDIDATE and quorum.soonest(self._waits, self.replica.electorate) is not None
-        )
+        told_to_wait = self.role is Role.PRECANDIDATE and self._soonest_ns() is not None
         self.step_down()
         self._not_before_ns = now_ns if told_to_wait else now_ns + self._random_step_ns()
 
@@ -130,7 +135,8 @@ class Elections:
     @property
     def is_won(self) -> bool:
         own = self.replica.name in self._votes
-        return self.role is Role.CANDIDATE and own and quorum.is_quorum(self._votes, self.replica.electorate)
+        votes = self._votes | self.replica.fencing.counted
+        return self.role is Role.CANDIDATE and own and quorum.is_quorum(votes, self.replica.electorate)
 
     def on_transfer(self, sender: str, transfer: Transfer, now_ns: int) -> None:
         """Rule 10: the leader has stopped granting, so nobody's promise to it is needed any more."""
@@ -146,7 +152,7 @@ class Elections:
         if question.term <= replica.term:
             replica.send(sender, Reject(replica.term))
             return
-        if not replica.suffrage.votes or not replica.log.up_to_date(question.last_index, question.last_term):
+        if not self._may_elect(sender) or not replica.log.up_to_date(question.last_index, question.last_term):
             replica.send(sender, PreVoteAnswer(question.term, False, -1))
         elif (wait_ns := self._unwilling_for_ns(now_ns)) > 0:
             replica.send(sender, PreVoteAnswer(question.term, False, wait_ns))
@@ -166,7 +172,7 @@ class Elections:
             self._is_free_for(sender)
             and willing
             and not replica.disk.refusing
-            and replica.suffrage.votes
+            and self._may_elect(sender)
             and replica.log.up_to_date(question.last_index, question.last_term)
         ):
             self.step_down()
@@ -176,13 +182,17 @@ class Elections:
         else:
             replica.send(sender, VoteAnswer(question.term, False))
 
+    def _may_elect(self, candidate: str) -> bool:
+        """Whether this node votes, and not with the vote of that very candidate (`fencing`)."""
+        return self.replica.suffrage.votes and candidate not in self.replica.fencing.counted
+
     def _is_free_for(self, candidate: str) -> bool:
         """One vote a term."""
         return self.replica.voted_for in (None, candidate)
 
-    def would_hear(self, question: Vote, now_ns: int) -> bool:
+    def would_hear(self, sender: str, question: Vote, now_ns: int) -> bool:
         """Whether a call for votes of a higher term may move this voter into that term (rule 2)."""
-        if not self.replica.suffrage.votes:
+        if not self._may_elect(sender):
             return False
         return question.transfer or self._unwilling_for_ns(now_ns) == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from daemon.cluster.core.effects import Refused, SnapshotComes
+from daemon.cluster.core.effects import Refused, SnapshotComes, TwoHistories
 from daemon.cluster.core.reception import Reception, unsoundness
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.snapshot import Snapshot
@@ -29,6 +29,7 @@ class Follower:
         self.reception: Reception | None = None
         """a snapshot of which some pieces are here; it outlives the leader that has begun to send it"""
         self._snapshot_from: str | None = None
+        self._told_two_histories = False
 
     def on_append(self, sender: str, append: Append, now_ns: int) -> int:
         """Take an Append of the current term; returns what may be committed after it."""
@@ -68,15 +69,26 @@ class Follower:
         # What a snapshot stands for is committed, hence the same in the log of whoever leads: nothing to compare.
         gone = append.prev_index < log.base.index
         if not gone and log.term_at(append.prev_index) != append.prev_term:
+            if append.prev_index <= replica.commit:
+                self._note_two_histories(append.prev_index)
             return max(replica.commit + 1, log.first_of_term_at(append.prev_index))
         for entry in append.entries:
             if entry.index <= log.base.index or log.term_at(entry.index) == entry.term:
                 continue
+            if entry.index <= replica.commit:
+                self._note_two_histories(entry.index)
+                return replica.commit + 1
             if entry.index <= log.last_index:
                 replica.truncate_from(entry.index)  # an earlier leader's, never committed
             replica.append(entry)
         self._verified = max(self._verified, append.prev_index + len(append.entries))
         return 0
+
+    def _note_two_histories(self, index: int) -> None:
+        """No fault makes them, but a wrong word about a host's power (`fencing`): here nothing is deleted for it."""
+        if not self._told_two_histories and self._leader is not None:
+            self._told_two_histories = True
+            self.replica.report(TwoHistories(self._leader, index))
 
     def _answer(self, number: int, want: int) -> None:
         """At once (rule 8); entries that the disk does not hold yet are confirmed by `on_stable`."""

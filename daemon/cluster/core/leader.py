@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from daemon.cluster.core import quorum
 from daemon.cluster.core.damping import Damping
+from daemon.cluster.core.dues import Dues
 from daemon.cluster.core.effects import Refused
 from daemon.cluster.core.grants import Grants
 from daemon.cluster.core.leases import Rounds
+from daemon.cluster.core.log import size_of
 from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.replication import Replication
@@ -18,7 +20,7 @@ from daemon.cluster.core.restarts import Restarts
 from daemon.cluster.core.sending import Sendings
 from daemon.cluster.core.standing import Standing
 from daemon.cluster.core.stewardship import Stewardship
-from daemon.cluster.messages import Append, AppendAnswer, Grant
+from daemon.cluster.messages import TRAVEL_NS_PER_BYTE, Append, AppendAnswer, Grant
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Noop, Request, Restart, Roster
 from daemon.cluster.timers import SLACK_MS_MAX
 
@@ -51,9 +53,13 @@ class Leader:
         self.quorate = False
         """whether the leadership lease ran when this was last looked at"""
         self._looked_ns = now_ns
-        self._appended_ns: dict[int, int] = {}
-        """index → when it was appended, of entries that are not committed yet"""
+        self._overdue_ns: dict[int, int] = {}
+        """index → when it should have been committed, of entries that are not"""
+        self._travelled_ns = now_ns
+        """when the newest entry may be expected to have reached the others, one repetition included"""
         self._refused: set[tuple[str, int]] = set()
+        self._dues: Dues | None = None
+        """of losses; None: to be made anew"""
         is_first = replica.log.last_index == 0
         self.append(Noop(replica.rosters.founders if is_first else ()), now_ns)
         self.begin_round(now_ns)
@@ -65,7 +71,11 @@ class Leader:
         stamp_ms = max(self.replica.wall_ms, log.last_stamp_ms)  # the state's only clock never runs backwards
         entry = LogEntry(log.last_index + 1, self.term, stamp_ms, command)
         self.replica.append(entry)
-        self._appended_ns[entry.index] = now_ns
+        # a long entry takes the network for a while, and what comes after it waits as long
+        travel_ns = 2 * TRAVEL_NS_PER_BYTE * size_of(entry)
+        self._travelled_ns = max(self._travelled_ns, now_ns) + travel_ns
+        self._overdue_ns[entry.index] = self._travelled_ns + self.replica.timers.commit_bound_ns
+        self._dues = None
         if isinstance(command, Roster):
             self.replication.sync(self._others())
         return entry
@@ -98,10 +108,16 @@ class Leader:
 
         Only an entry of the own term says so; older ones are committed along with it (Raft, 5.4.2).
         """
+        if self.replica.commit == self.replica.log.last_index:
+            return self.replica.commit
+        progress = self.replication.progress
         matches = {
-            name: match for name, match in self.replication.matches().items() if self.replica.suffrage.counts(name)
+            name: progress[name].match
+            for name in self.replica.electorate.voters
+            if name in progress and self.replica.suffrage.counts(name)
         }
         matches[self.replica.name] = self.replica.disk.stable_index
+        matches |= dict.fromkeys(self.replica.fencing.counted, self.replica.disk.stable_index)
         index = quorum.reached(matches, self.replica.electorate) or 0
         if index > self.replica.commit and self.replica.log.term_at(index) == self.term:
             return index
@@ -109,8 +125,8 @@ class Leader:
 
     def committed(self) -> None:
         """The commit index has moved: everybody learns it now and not with the next round."""
-        for index in [index for index in self._appended_ns if index <= self.replica.commit]:
-            del self._appended_ns[index]
+        for index in [index for index in self._overdue_ns if index <= self.replica.commit]:
+            del self._overdue_ns[index]
         self.replication.announce()
 
     def has_committed_in_own_term(self) -> bool:
@@ -119,13 +135,14 @@ class Leader:
 
     def commit_is_overdue(self, now_ns: int) -> bool:
         """Rule 9: a leader that answers but cannot commit would lead for ever and achieve nothing."""
-        oldest = next(iter(self._appended_ns.values()), now_ns)
-        return now_ns - oldest > self.replica.timers.commit_bound_ns
+        return now_ns > next(iter(self._overdue_ns.values()), now_ns)
 
     # --- rounds
 
     def begin_round(self, now_ns: int) -> None:
         self.rounds.begin(now_ns)
+        for fenced in self.replica.fencing.counted:
+            self.rounds.count_from(fenced, now_ns)  # it elects nobody
         self._bind_itself(now_ns)
         self.quorate = self.rounds.lead(now_ns)
         self.replication.announce()
@@ -297,6 +314,7 @@ class Leader:
         self.grants.heard(peer.name)
         if self.restarts.heard(peer, self.replica.admissions.tail.get(peer.name)):
             self.grants.count_from(peer.name, now_ns)
+            self._dues = None
 
     def _loss_due_ns(self, name: str) -> int:
         """When neither a lease nor a restart lease of it can be running any more."""
@@ -333,11 +351,17 @@ class Leader:
 
     def deadline_ns(self) -> int:
         """When `Core.tick` has something to do for this leadership."""
-        tail = self.replica.admissions.tail
-        held = (self._loss_due_ns(name) + 1 for name, standing in tail.items() if self._holds(name, standing))
-        dues = [due_ns for due_ns in (*held, self._expired_silent_ns()) if due_ns > self._looked_ns]
-        burst_ns = self.sendings.deadline_ns()
-        return min([self.next_round_ns, *dues, *([burst_ns] if burst_ns is not None else [])])
+        if self._dues is None:
+            tail = self.replica.admissions.tail
+            held = (name for name, standing in tail.items() if self._holds(name, standing))
+            self._dues = Dues(held, lambda name: self._loss_due_ns(name) + 1)
+        silent_ns = self._expired_silent_ns()
+        wanted = (
+            self._dues.first_after(self._looked_ns),
+            silent_ns if silent_ns > self._looked_ns else None,
+            self.sendings.deadline_ns(),
+        )
+        return min([self.next_round_ns, *(due_ns for due_ns in wanted if due_ns is not None)])
 
     def _expired_silent_ns(self) -> int:
         """When the former leader that rule 18 is about counts as unheard; 0 where there is none."""

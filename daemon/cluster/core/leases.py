@@ -35,6 +35,10 @@ class Promise:
         """Given to a leader by processing a message of its current term, and by it to itself with each round."""
         self.until_ns = max(self.until_ns, now_ns + self._promise_ns)
 
+    def bind_until(self, until_ns: int) -> None:
+        """By what the processes before this one may have promised by other timers (`changeover`)."""
+        self.until_ns = max(self.until_ns, until_ns)
+
     def binds(self, now_ns: int) -> bool:
         return now_ns < self.until_ns
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 from daemon.cluster.core.commits import Commits
 from daemon.cluster.core.consensus import Consensus
+from daemon.cluster.core.echoes import NAMED_MAX
 from daemon.cluster.core.effects import (
+    FencingWasWrong,
+    PeerDisagrees,
     PeerHeard,
     Refused,
     RestartGranted,
 )
+from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.restarts import inherited_deadline_ns
 from daemon.cluster.messages import (
@@ -23,6 +27,9 @@ from daemon.cluster.messages import (
     Message,
 )
 from daemon.cluster.timers import NS_PER_MS
+
+ECHOES_PER_HEARTBEAT = 10
+"""so many heartbeats more, at most, for processes that are new"""
 
 
 @dataclass(slots=True)
@@ -39,6 +46,8 @@ class Leasing(Consensus):
     def __init__(self, replica: Replica, now_ns: int) -> None:
         super().__init__(replica, now_ns)
         self.commits = self._new_commits()
+        self._heartbeat_ns = 0
+        """when the newest was sent"""
         self._next_heartbeat_ns = now_ns
         self._heartbeat_soon = False
         self._namesakes: set[int] = set()
@@ -56,11 +65,14 @@ class Leasing(Consensus):
         peer = membership.heard(sender, heartbeat, now_ns)
         if peer is None:
             return
+        self._notice_a_wrong_word(peer, now_ns)
         if was_silent or peer.incarnation != before:
             peer.silent = False
             self.replica.report(PeerHeard(sender, peer.incarnation))
+            if not membership.agrees(peer):
+                self.replica.report(PeerDisagrees(sender, peer.terms, self.replica.timers.terms))
         if peer.incarnation != before:
-            self._heartbeat_soon = True  # it needs our echo before it trusts us
+            self._echo_soon(now_ns)
             self._tell_news(now_ns)
         if self.leader is not None and peer.store_id != store_before:
             self.leader.replication.store_replaced(sender)
@@ -73,16 +85,49 @@ class Leasing(Consensus):
             if standing is None or not standing.admitted or standing.incarnation != peer.incarnation:
                 self.leader.declare(now_ns)
 
+    def _notice_a_wrong_word(self, peer: Peer, now_ns: int) -> None:
+        confirmation = self.replica.fencing.confirmation
+        if confirmation is not None and self.replica.fencing.heard(peer):
+            self.replica.report(FencingWasWrong(peer.name, confirmation.by))
+            self._step_down(f"{peer.name} is not without power", now_ns)
+
+    def _echo_soon(self, now_ns: int) -> None:
+        """A process that is new needs our echo before it trusts us.
+
+        Where many start at the same time, after a power cut, one heartbeat for each of them from everybody would be a
+        flood: then several of them share one.
+        """
+        many = len(self.replica.membership.peers) > NAMED_MAX
+        due_ns = self._heartbeat_ns + self.replica.timers.heartbeat_ns // ECHOES_PER_HEARTBEAT if many else now_ns
+        if now_ns >= due_ns:
+            self._heartbeat_soon = True
+        else:
+            self._next_heartbeat_ns = min(self._next_heartbeat_ns, due_ns)
+
     def _send_heartbeat(self, now_ns: int) -> None:
         replica = self.replica
         suffrage = replica.suffrage
         heartbeat = replica.membership.next_heartbeat(
-            replica.term, self._epoch_to_tell(), now_ns, suffrage.store_id, suffrage.is_blank, replica.disk.may_vote
+            replica.term,
+            self._epoch_to_tell(),
+            now_ns,
+            suffrage.store_id,
+            suffrage.is_blank,
+            replica.disk.may_vote,
+            self._whom_to_name(),
         )
         replica.send(None, heartbeat)
         self._ask_restart(now_ns)
         self._heartbeat_soon = False
+        self._heartbeat_ns = now_ns
         self._next_heartbeat_ns = now_ns + replica.timers.heartbeat_ns
+
+    def _whom_to_name(self) -> frozenset[str] | None:
+        """Whoever leads, or may lead next; a node that knows no cluster yet cannot know who that is."""
+        rosters, leader = self.replica.rosters, self.replica.leader
+        if rosters.is_joining:
+            return None
+        return rosters.electors if leader is None else rosters.electors | {leader}
 
     def _epoch_to_tell(self) -> int:
         """Rule 19: what the kernel holds, not what the log says."""

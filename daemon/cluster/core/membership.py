@@ -2,7 +2,9 @@
 
 A peer is *fresh* once one of its heartbeats echoes this process's own incarnation: it has heard this very process.
 Only then do its other messages count.  A recording of an earlier life of the cluster can never echo an incarnation
-that did not exist yet, so replaying it changes nothing, though the seal on it is genuine.
+that did not exist yet, so replaying it changes nothing, though the seal on it is genuine.  A peer with other timers is
+never fresh: what it promises, and what it waits for, is not what this node counts on.  A process that has heard
+this one goes on having heard it: heartbeats of a large cluster do not echo everybody (`echoes`).
 
 Peers are the others on the roster, and a bounded number of *strangers*: nodes with the cluster's key that ask to
 join, and for a node that joins itself everybody.
@@ -10,9 +12,10 @@ join, and for a node that joins itself everybody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from daemon.cluster.core.echoes import Echoes
 from daemon.cluster.messages import Heartbeat
 from daemon.cluster.timers import Timers
 
@@ -44,6 +47,9 @@ class Peer:
     joins: bool = False
     witness: bool = False
     slack_ms: int = 0
+    reads_partial: bool = False
+    terms: tuple[int, ...] = ()
+    """by which it holds and counts leases; (): it did not tell"""
     heard_ns: int | None = None
     fresh: bool = False
     echoed_sequence: int = 0
@@ -80,6 +86,7 @@ class Membership:
         self._timers = timers
         self.slack_ms = 0
         """how much longer this node asks its lease to be"""
+        self.echoes = Echoes()
         self._sequence = 0
         self._sent: dict[int, int] = {}
         """own sequence → stamp taken before it was sent; only those that can still carry a lease"""
@@ -111,21 +118,37 @@ class Membership:
         peer = self.peers[sender]
         if (heartbeat.incarnation, heartbeat.sequence) <= (peer.incarnation, peer.sequence):
             return None
-        echo_incarnation, echo_sequence = heartbeat.heard.get(self.name, (-1, 0))
+        echo = heartbeat.heard.get(self.name)
         if heartbeat.incarnation != peer.incarnation:
-            peer.echoed_sequence = 0
+            peer.fresh, peer.echoed_sequence = False, 0
         peer.incarnation = heartbeat.incarnation
         peer.sequence = heartbeat.sequence
         peer.kernel_boot_id = heartbeat.kernel_boot_id
         peer.epoch = heartbeat.epoch
         peer.store_id, peer.blank, peer.votes = heartbeat.store_id, heartbeat.blank, heartbeat.votes
         peer.joins, peer.witness = heartbeat.joins, heartbeat.witness
-        peer.slack_ms = heartbeat.slack_ms
-        peer.heard_ns = now_ns
-        peer.fresh = echo_incarnation == self.incarnation
-        if peer.fresh and echo_sequence <= self._sequence:
-            peer.echoed_sequence = max(peer.echoed_sequence, echo_sequence)
+        peer.slack_ms, peer.reads_partial = heartbeat.slack_ms, heartbeat.reads_partial
+        peer.heard_ns, peer.terms = now_ns, heartbeat.terms
+        if not self.agrees(peer):
+            peer.fresh = False  # none of its other messages count, and it is never live
+        elif echo is not None:
+            self._echoed(peer, *echo)
+        elif not heartbeat.reads_partial:
+            peer.fresh = False  # of a version that names everybody whom it hears
         return peer
+
+    def _echoed(self, peer: Peer, incarnation: int, sequence: int) -> None:
+        peer.fresh = incarnation == self.incarnation
+        if peer.fresh and sequence <= self._sequence:
+            peer.echoed_sequence = max(peer.echoed_sequence, sequence)
+
+    def agrees(self, peer: Peer) -> bool:
+        """Whether it holds and counts leases as this node does, as far as it tells."""
+        return not peer.terms or peer.terms == self._timers.terms
+
+    def heard_at_ns(self, name: str) -> int | None:
+        peer = self.peers.get(name)
+        return None if peer is None else peer.heard_ns
 
     def live(self, peer: Peer, now_ns: int) -> bool:
         """Heard lately, by heartbeats that echo this process."""
@@ -151,9 +174,19 @@ class Membership:
     # --- sent to others
 
     def next_heartbeat(
-        self, term: int, epoch: int, now_ns: int, store_id: str, blank: bool, votes: bool
+        self,
+        term: int,
+        epoch: int,
+        now_ns: int,
+        store_id: str,
+        blank: bool,
+        votes: bool,
+        needed: Collection[str] | None = None,
     ) -> Heartbeat:
-        """Its stamp, from before it leaves, is what a grant to it will be counted from (rule 13)."""
+        """Its stamp, from before it leaves, is what a grant to it will be counted from (rule 13).
+
+        `needed`: whom it has to name (`Echoes.choose`).
+        """
         self._sequence += 1
         self._sent[self._sequence] = now_ns
         self._forget_useless(now_ns)
@@ -163,13 +196,15 @@ class Membership:
             sequence=self._sequence,
             term=term,
             epoch=epoch,
-            heard={peer.name: (peer.incarnation, peer.sequence) for peer in self.peers.values() if peer.ever_heard},
+            heard=self.echoes.choose(self.peers, needed, self._sequence, now_ns),
             store_id=store_id,
             blank=blank,
             votes=votes,
             joins=self._joins,
             witness=self._witness,
             slack_ms=self.slack_ms,
+            reads_partial=True,
+            terms=self._timers.terms,
         )
 
     @property

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from daemon.cluster.core.admissions import Admissions
+from daemon.cluster.core.changeover import Changeover, counted_by
 from daemon.cluster.core.compaction import Compaction, Interval
 from daemon.cluster.core.disk import Disk
-from daemon.cluster.core.effects import Event, Ready, Saved, Send
+from daemon.cluster.core.effects import Event, Ready, Saved, Send, TimersChanged
+from daemon.cluster.core.fencing import Fencing
 from daemon.cluster.core.freshness import Freshness
 from daemon.cluster.core.leases import OwnLease, Promise
 from daemon.cluster.core.log import Base, Log
@@ -53,7 +55,7 @@ class Replica:
         newest = self.compaction.newest
         self.commit = newest.index if newest is not None else 0
         self.log = Log(saved.entries, _base_of(saved))
-        self.disk = Disk(saved, self.log, retry_ns=timers.commit_bound_ns)
+        self.disk = Disk(counted_by(saved, timers), self.log, retry_ns=timers.commit_bound_ns)
         uncommitted = self.log.after(self.commit)
         self.admissions = Admissions(uncommitted, newest.head if newest is not None else None)
         self.remembered = Remembered(newest.head.remembered if newest is not None else (), uncommitted)
@@ -64,7 +66,10 @@ class Replica:
         self.suffrage = Suffrage(
             name, saved.store_id, self.log, self.disk, self.admissions, self.membership, self.rosters
         )
+        self.fencing = Fencing(name, kernel_boot_id, self.admissions, self.membership, self.rosters)
         self.promise = Promise(now_ns, timers.promise_ns)
+        self.changeover = Changeover(self.disk, timers, now_ns)
+        self.promise.bind_until(self.changeover.over_ns)
         self.own_lease = OwnLease()
         self.freshness = Freshness()
         self.enforced_epoch = 0
@@ -73,10 +78,14 @@ class Replica:
         """nodes that are to leave the cluster and have given everything away"""
         self.tie_breaker = ""
         """who is wished to have the extra vote"""
+        self.cluster_id = ""
+        """what the cluster is called where the log has no id of it"""
         self.leader: str | None = None
         self.doubt_until_ns = now_ns
         """this process was not scheduled for a while: until then it doubts itself and not its peers"""
         self.ready = Ready(restore=newest)
+        if self.changeover.over_ns > now_ns:
+            self.report(TimersChanged(self.changeover.over_ns - now_ns))
 
     # --- effects
 
@@ -110,6 +119,7 @@ class Replica:
         self.admissions.appended(entry)
         self.remembered.appended(entry)
         self.rosters.appended(entry)
+        self.fencing.appended(entry)
         if isinstance(entry.command, Roster):
             self.membership.sync(self.rosters.names)
 
@@ -120,6 +130,7 @@ class Replica:
         uncommitted = self.log.entries(self.commit + 1, self.log.last_index)
         self.admissions.truncated(uncommitted)
         self.rosters.truncated(uncommitted)
+        self.fencing.roster_changed()
         self.membership.sync(self.rosters.names)
         self.remembered.truncated(gone)
 
@@ -131,6 +142,7 @@ class Replica:
         self.disk.replace_log(snapshot)
         self.admissions.restored(head)
         self.rosters.restored(head)
+        self.fencing.roster_changed()
         self.membership.sync(self.rosters.names)
         self.remembered.restored(head.remembered)
         self.compaction.restored(snapshot)

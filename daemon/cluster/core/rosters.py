@@ -65,6 +65,12 @@ class Rosters:
     def electorate(self) -> Electorate:
         return self._read()[1]
 
+    @property
+    def electors(self) -> frozenset[str]:
+        """Who votes, and who did before a change that is not known to be committed: any of them may lead."""
+        voters = self.electorate.voters
+        return voters if self.fallback is None else voters | electorate_of(self.fallback).voters
+
     def member(self, name: str) -> Member | None:
         return self._read()[2].get(name)
 

@@ -64,7 +64,12 @@ class _Sending:
         self._doubted = False
 
     def doubt(self, now_ns: int) -> None:
-        """A silence: what is on its way counts as lost, and whatever the receiver says next is believed."""
+        """A silence: what is on its way counts as lost, and whatever the receiver says next is believed.
+
+        Whoever had said that it has the whole, and wants it all the same, has started again before it was on its disk.
+        """
+        if self.pieces == self.count and self.wanted_ns > self.moved_ns:
+            self.pieces = self.ahead = 0
         self._doubted = True
         self.moved_ns = now_ns
         self._serials.clear()

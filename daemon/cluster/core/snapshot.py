@@ -116,7 +116,7 @@ def read(encoded_head: bytes, body: bytes, digest: bytes) -> Snapshot:
     """
     try:
         head = msgspec.msgpack.decode(encoded_head, type=Head)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"its head cannot be read: {error}") from None
     if head.body_bytes != len(body) or head.body_digest != digest:
         raise ValueError("its body is not the one that its head names")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from daemon.cluster.core.admissions import COUNTING
 from daemon.cluster.core.damping import damped
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
 from daemon.cluster.core.membership import Peer
 from daemon.cluster.core.replica import Replica
 from daemon.cluster.core.standing import Standing
+
+
+class _Fenced(TypedDict, total=False):
+    fenced: str
+    fenced_by: str
+    fenced_ms: int
+
 
 _UNKNOWN = Standing(False, 0, "", 0)
 """of a node that was never admitted"""
@@ -27,9 +36,18 @@ def status_of(replica: Replica, role: Role, quorate: bool, outstanding: int, now
         lease_until_ns=replica.own_lease.until_ns,
         outstanding_proposals=outstanding,
         peers=tuple(_peer_status(replica, name, now_ns) for name in _by_rank(replica, now_ns)),
+        fencing=replica.rosters.now.fencing,
+        **_fenced(replica),
         tie_breaker=replica.electorate.tie_breaker,
         waits_for=replica.suffrage.missing_founders(),
     )
+
+
+def _fenced(replica: Replica) -> _Fenced:
+    known = replica.fencing.confirmation
+    if known is None or known.peer not in replica.fencing.counted:
+        return {}
+    return {"fenced": known.peer, "fenced_by": known.by, "fenced_ms": known.stamp_ms}
 
 
 def _role(replica: Replica, name: str) -> str:
@@ -65,6 +83,7 @@ def _peer_status(replica: Replica, name: str, now_ns: int) -> PeerStatus:
         last_heard_ns=now_ns if peer is None else peer.heard_ns,
         live=peer is None or replica.membership.live(peer, now_ns),
         fresh=peer is None or peer.fresh,
+        agrees=peer is None or replica.membership.agrees(peer),
         incarnation=incarnation,
         admitted=standing.admitted,
         admitted_incarnation=None if standing is _UNKNOWN else standing.incarnation,

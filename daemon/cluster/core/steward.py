@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from daemon.cluster.core.membership import MEMBERS_MAX
-from daemon.cluster.core.quorum import VOTERS_MAX, intersects, is_quorum
+from daemon.cluster.core.quorum import VOTERS_MAX, Electorate, intersects, is_quorum
 from daemon.cluster.core.rosters import electorate_of
 from daemon.cluster.records import Member, Roster
 
@@ -48,6 +48,12 @@ class Situation:
     applicants: tuple[Applicant, ...] = ()
     tie_breaker: str = ""
     """who is wished to have the extra vote"""
+    fencing: bool = False
+    """whether, of two voters, a fenced one's vote is wished to count"""
+    counted: AbstractSet[str] = frozenset()
+    """fenced, so that the leader counts its vote as long as the electorate is what it is"""
+    cluster_id: str = ""
+    """what the leader calls a cluster that has no id"""
     recorded: Mapping[str, str] = field(default_factory=dict)
     """name → the store that votes under it, before the first Roster of the log"""
 
@@ -69,34 +75,51 @@ def _next_change(roster: Roster, situation: Situation) -> Roster | None:
     explicit = _with_stores(roster, situation)
     old = electorate_of(roster)
     for wish in _wishes(explicit, situation):
-        if intersects(old, electorate_of(wish)):
-            if _can_be_committed(wish, situation):
+        if _is_counted_by(explicit, wish):
+            if _can_be_committed(wish, situation, old) and _can_be_committed(_alone(explicit), situation, old):
+                return _alone(explicit)
+        elif intersects(old, electorate_of(wish)):
+            if _can_be_committed(wish, situation, old):
                 return wish
-        elif old.tie_breaker and _can_be_committed(_without_tie_breaker(wish), situation):
+        elif old.tie_breaker and _can_be_committed(_without_tie_breaker(wish), situation, old):
             change = _without_tie_breaker(explicit)  # first, so that the wish may follow
-            if _can_be_committed(change, situation):
+            if _can_be_committed(change, situation, old):
                 return change
     return None
+
+
+def _is_counted_by(roster: Roster, wish: Roster) -> bool:
+    """Whether somebody may count a fenced node by the electorate that `wish` changes, and has not heard of it.
+
+    That has to be taken back first, on both disks.
+    """
+    return roster.fencing and electorate_of(wish) != electorate_of(roster)
+
+
+def _alone(roster: Roster) -> Roster:
+    return _changed(roster, roster.members, "a fenced node's vote does not count any more", fencing=False)
 
 
 def _without_tie_breaker(roster: Roster) -> Roster:
     return _changed(roster, roster.members, f"{roster.tie_breaker} breaks no ties meanwhile", tie_breaker="")
 
 
-def _can_be_committed(roster: Roster, situation: Situation) -> bool:
+def _can_be_committed(roster: Roster, situation: Situation, old: Electorate) -> bool:
     """Whether a quorum of it is there, and has nearly the whole log.
 
     It counts from its append on.  One whose quorum is not to be had could never be committed, nor taken back, and the
     cluster would have ended with it: of two voters the one that breaks ties would give up its extra vote for the sake
-    of a third that joins, with the second one dead.
+    of a third that joins, with the second one dead.  A fenced node counts for the `old` electorate and no other.
     """
+    electorate = electorate_of(roster)
     present = [
         member.name
         for member in roster.members
         if situation.stores.get(member.name) == member.store_id
         and (member.name == situation.leader or member.name in situation.caught_up)
     ]
-    return is_quorum(present, electorate_of(roster))
+    fenced = situation.counted if electorate == old else frozenset()
+    return is_quorum({*present, *fenced}, electorate)
 
 
 def _with_stores(roster: Roster, situation: Situation) -> Roster:
@@ -124,6 +147,8 @@ def _rest(roster: Roster, situation: Situation) -> Iterator[Roster]:
     yield from _joins(roster, situation)
     yield from _replacements(roster, situation)
     yield from _tie_breaker(roster, situation)
+    yield from _fencing(roster, situation)
+    yield from _naming(roster, situation)
 
 
 def _removals(roster: Roster, situation: Situation) -> Iterator[Roster]:
@@ -187,6 +212,24 @@ def _tie_breaker(roster: Roster, situation: Situation) -> Iterator[Roster]:
         yield _changed(roster, roster.members, f"{wished} breaks ties", tie_breaker=wished)
 
 
+def _fencing(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    """Where it has a meaning: two voters that can both serve, and neither breaks ties."""
+    voters = [member for member in roster.members if member.votes]
+    two = len(voters) == 2 and not any(member.witness for member in voters)
+    fencing = situation.fencing and two and not situation.tie_breaker and not roster.tie_breaker
+    if fencing and not roster.fencing:
+        yield _changed(roster, roster.members, "of two voters, a fenced one's vote counts", fencing=True)
+    elif roster.fencing and not fencing:
+        yield _alone(roster)
+
+
+def _naming(roster: Roster, situation: Situation) -> Iterator[Roster]:
+    """An id is given once: who has it on his disk hears no other cluster any more."""
+    if situation.cluster_id and not roster.cluster_id:
+        named = msgspec.structs.replace(roster, cluster_id=situation.cluster_id)
+        yield _changed(named, roster.members, "the cluster has an id")
+
+
 def _with_member(roster: Roster, changed: Member, why: str) -> Roster:
     members = tuple(changed if member.name == changed.name else member for member in roster.members)
     return _changed(roster, members, why)
@@ -199,9 +242,12 @@ def _changed(
     *,
     removed: tuple[tuple[str, str], ...] | None = None,
     tie_breaker: str | None = None,
+    fencing: bool | None = None,
 ) -> Roster:
     """An extra vote does not outlive the vote of its bearer."""
     chosen = roster.tie_breaker if tie_breaker is None else tie_breaker
     if not any(member.name == chosen and member.votes for member in members):
         chosen = ""
-    return Roster(members, roster.removed if removed is None else removed, chosen, why)
+    counts = roster.fencing if fencing is None else fencing
+    gone = roster.removed if removed is None else removed
+    return Roster(members, gone, chosen, why, counts, roster.cluster_id)

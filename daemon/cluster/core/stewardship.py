@@ -59,6 +59,9 @@ class Stewardship:
             absent=frozenset(self._absent(now_ns)),
             applicants=tuple(Applicant(p.name, p.store_id, p.witness) for p in connected if _applies(p)),
             tie_breaker=replica.tie_breaker,
+            fencing=replica.fencing.wished,
+            counted=replica.fencing.counted,
+            cluster_id=replica.cluster_id,
             recorded=replica.admissions.recorded,
         )
 

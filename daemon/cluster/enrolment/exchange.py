@@ -101,6 +101,8 @@ class Grant(msgspec.Struct, tag="grant", array_like=True, frozen=True):
     """single values that go before the profile's, as in [timers]"""
     cipher: str
     version: str
+    cluster_id: str = ""
+    """the host's store belongs to this cluster alone; "": it has none yet, or the daemon is older than 2.2"""
 
 
 class Denial(msgspec.Struct, tag="denial", array_like=True, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.cluster.core import Core, HardState, Saved, TooMuchProposedError
-from daemon.cluster.core.effects import PeerHeard, PeerSilent, ProposalCommitted, Refused
+from daemon.cluster.core.effects import PeerHeard, PeerSilent, ProposalCommitted, Refused, TwoHistories
 from daemon.cluster.core.proposals import OUTSTANDING_MAX
 from daemon.cluster.messages import (
     BODY_BYTES_MAX,
@@ -238,3 +238,13 @@ def test_status_names_everybody_in_the_order_of_rank() -> None:
     assert [peer.name for peer in status.peers] == ["a1", "a2", "a3", "a4"]
     assert (status.leader, status.quorate, status.term) == ("a1", True, 1)
     assert not node.core.status(node.now_ns + TIMERS.promise_ns + 1).quorate
+
+
+def test_of_two_histories_the_committed_one_stays_and_it_is_told_once() -> None:
+    node = Node("a2")
+    node.follow("a1", 1, entries(1, 1), commit=2)
+    node.receive("a1", Append(2, 1, 1, 1, [LogEntry(2, 2, 0, Request("a9", 1, 9, b"another"))], 0, True))
+    node.receive("a1", Append(2, 2, 2, 2, [], 0, True))
+    assert [event for event in node.events if isinstance(event, TwoHistories)] == [TwoHistories("a1", 2)]
+    assert log_of(node) == [(1, 1), (2, 1)]
+    assert all(answer.match < 2 for answer in node.take(AppendAnswer) if answer.term == 2)

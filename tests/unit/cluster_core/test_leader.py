@@ -6,7 +6,15 @@ import pytest
 
 from daemon.cluster.core import Core, Role, Saved
 from daemon.cluster.core.effects import BecameLeader, DiskRefused, LostLeadership, Refused
-from daemon.cluster.messages import Append, AppendAnswer, Grant, Heartbeat, PreVoteAnswer, VoteAnswer
+from daemon.cluster.messages import (
+    TRAVEL_NS_PER_BYTE,
+    Append,
+    AppendAnswer,
+    Grant,
+    Heartbeat,
+    PreVoteAnswer,
+    VoteAnswer,
+)
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request
 from tests.simulation.omissions.grants import LeaseFromGrant
 from tests.simulation.omissions.losses import AppliedIsEnforced
@@ -212,6 +220,28 @@ def test_a_leader_that_cannot_commit_abdicates() -> None:
         node.pass_ms(25)
         if node.role is Role.LEADER and any(isinstance(send.message, Append) for send in node.outbox):
             node.answer("a2", "a3", "a4", match=5)
+    assert LostLeadership(1, "its entries are not committed in time") in node.events
+
+
+def test_a_long_entry_and_what_waits_behind_it_have_the_time_that_their_bytes_take() -> None:
+    node = leader()
+    body = bytes(2 << 20)
+    for proposed in (body, b"x"):
+        node.core.propose(proposed, node.now_ns)
+        node.drain()
+    long_entry = node.core.replica.log.last_index - 1
+    allowed_ms = TIMERS.commit_bound_ms + 2 * TRAVEL_NS_PER_BYTE * len(body) // MS
+
+    def confirm(match: int, ms: int) -> None:
+        for _ in range(ms // 25):
+            node.pass_ms(25)
+            if any(isinstance(send.message, Append) for send in node.outbox):
+                node.answer("a2", "a3", "a4", match=match)
+
+    confirm(long_entry - 1, allowed_ms - 100)
+    confirm(long_entry, 75)
+    assert node.role is Role.LEADER
+    confirm(long_entry, 100)
     assert LostLeadership(1, "its entries are not committed in time") in node.events
 
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from daemon.cluster.core import Core, HardState, Saved
-from daemon.cluster.core.compaction import Interval
+from daemon.cluster.core.compaction import Compaction, Interval
 from daemon.cluster.core.effects import Admitted, ProposalCommitted, Refused, SnapshotComes, SnapshotTaken, WasLate
-from daemon.cluster.core.sending import BURST_PIECES
+from daemon.cluster.core.sending import BURST_PIECES, Sendings
 from daemon.cluster.core.snapshot import Remembrance, Snapshot, digest_of, head_of, snapshot_of
 from daemon.cluster.core.standing import Standing
 from daemon.cluster.messages import (
@@ -364,3 +364,35 @@ def test_a_candidate_with_nothing_but_a_snapshot_tells_where_it_ends() -> None:
     node.pass_ms(2)
     (question, *_) = node.take(PreVote)
     assert (question.last_index, question.last_term) == (40, 1)
+
+
+def test_a_receiver_that_starts_again_before_the_whole_is_on_its_disk_gets_it_anew() -> None:
+    """Seed 60597 of the simulation: it had said that it has everything, so nothing was ever sent again."""
+    snapshot = snapshot_at(40)
+    sent: list[int] = []
+    patience_ns = 25_000_000
+    sendings = Sendings(
+        Compaction((snapshot,), Interval()), 1, lambda peer, piece: sent.append(piece.number), patience_ns
+    )
+    sendings.wanted("a3", 0)
+    sendings.tick(0)
+    count = len(sent)
+    assert count > 1
+    sendings.answered("a3", SnapshotAnswer(1, snapshot.mark, count, 0), 1)
+    for now_ns in range(2, 8 * patience_ns, patience_ns // 5):
+        sendings.wanted("a3", now_ns)
+        sendings.tick(now_ns)
+    assert sent[count : 2 * count] == list(range(count))
+
+
+def test_a_receiver_that_has_the_whole_and_is_silent_gets_nothing_again() -> None:
+    snapshot = snapshot_at(40)
+    sent: list[int] = []
+    sendings = Sendings(Compaction((snapshot,), Interval()), 1, lambda peer, piece: sent.append(piece.number), 10)
+    sendings.wanted("a3", 0)
+    sendings.tick(0)
+    count = len(sent)
+    sendings.answered("a3", SnapshotAnswer(1, snapshot.mark, count, 0), 1)
+    for now_ns in range(2, 200):
+        sendings.tick(now_ns)
+    assert len(sent) == count

@@ -235,3 +235,64 @@ def test_whatever_changes_keeps_quorums_meeting_and_has_its_own_quorum_there(
                 assert is_quorum(present, new)
                 assert len(old.voters ^ new.voters) <= 1
                 current = change
+
+
+# --- a fenced peer's vote
+
+
+def with_fencing(now: Roster) -> Roster:
+    return msgspec.structs.replace(now, fencing=True)
+
+
+def test_two_voters_agree_that_fencing_counts_where_it_is_wished_and_nobody_breaks_ties() -> None:
+    wished = replace(all_is_well("ab"), fencing=True)
+    assert changes(roster("ab"), wished) == [next_change(roster("ab"), wished)]
+    assert changes(roster("ab"), wished)[-1].fencing
+    assert next_change(roster("abc"), replace(all_is_well("abc"), fencing=True)) is None
+    change = changes(roster("ab"), replace(wished, tie_breaker="a"))[-1]
+    assert (change.tie_breaker, change.fencing) == ("a", False)
+
+
+def test_it_is_taken_back_before_the_electorate_changes() -> None:
+    situation = replace(all_is_well("abc"), fencing=True)
+    first, second = changes(with_fencing(roster("ab", "c")), situation)
+    assert (voters(first), first.fencing) == ("ab", False)
+    assert (voters(second), second.fencing) == ("abc", False)
+
+
+def test_it_is_taken_back_with_the_wish() -> None:
+    (change,) = changes(with_fencing(roster("ab")), all_is_well("ab"))
+    assert (voters(change), change.fencing) == ("ab", False)
+
+
+def test_without_the_peer_nothing_is_taken_back() -> None:
+    alone = without(replace(all_is_well("abc"), fencing=True), "b")
+    assert next_change(with_fencing(roster("ab", "c")), alone) is None
+
+
+def test_a_fenced_peer_counts_for_taking_it_back_and_for_no_other_electorate() -> None:
+    alone = replace(without(all_is_well("ab"), "b"), fencing=True, counted=frozenset("b"), retired=frozenset("b"))
+    first, second = changes(with_fencing(roster("ab")), alone)
+    assert (voters(first), first.fencing) == ("ab", False)
+    assert voters(second) == "a"
+    third = replace(without(all_is_well("abc"), "b", "c"), counted=frozenset("b"))
+    assert next_change(roster("ab", "c"), third) is None
+
+
+def test_a_learner_joins_while_a_fenced_peer_counts() -> None:
+    alone = replace(without(all_is_well("ab"), "b"), fencing=True, counted=frozenset("b"))
+    change = next_change(with_fencing(roster("ab")), replace(alone, applicants=(Applicant("c", store("c")),)))
+    assert change is not None
+    assert (voters(change), change.fencing, len(change.members)) == ("ab", True, 3)
+
+
+def test_a_cluster_without_an_id_gets_the_one_that_its_leader_proposes_and_keeps_it() -> None:
+    before = roster("abc")
+    one, two = (replace(all_is_well("abc"), cluster_id=name) for name in ("one", "two"))
+    named = next_change(before, one)
+    assert named is not None
+    assert (named.members, named.cluster_id) == (before.members, "one")
+    assert next_change(named, two) is None, "once and for all"
+    smaller = next_change(named, replace(two, retired=frozenset("c")))
+    assert smaller is not None
+    assert (len(smaller.members), smaller.cluster_id) == (2, "one"), "whatever else changes"

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from daemon.cluster import sieve
+from daemon.cluster.acquaintances import STRANGERS_MAX
 from daemon.cluster.seal import MAGIC, SALT_BYTES
+from daemon.settings import NODES_MAX
 
 LAYOUT = sieve.Layout(MAGIC, salt_at=14)
 KNOWN = [os.urandom(SALT_BYTES) for _ in range(7)]
@@ -87,3 +89,14 @@ def test_as_many_sessions_as_a_program_takes_are_all_heard(pair: Pair) -> None:
     sieve.attach(members, sieve.SO_ATTACH_FILTER, sieve.members_filter(LAYOUT, salts))
     sieve.attach(strangers, sieve.SO_ATTACH_FILTER, sieve.strangers_filter(LAYOUT, salts))
     assert {sent(pair, datagram_of(salt)) for salt in salts} == {(True, False)}
+    assert NODES_MAX - 1 + STRANGERS_MAX - 1 <= sieve.SALTS_MAX
+
+
+def test_of_more_sessions_than_a_program_takes_the_first_are_members_and_the_rest_strangers(pair: Pair) -> None:
+    members, strangers = pair
+    salts = [number.to_bytes(4, "big") + bytes(12) for number in range(sieve.SALTS_MAX + 3, 0, -1)]
+    sieve.attach(members, sieve.SO_ATTACH_REUSEPORT_CBPF, sieve.unicast_steering(LAYOUT, salts))
+    sieve.attach(members, sieve.SO_ATTACH_FILTER, sieve.members_filter(LAYOUT, salts))
+    sieve.attach(strangers, sieve.SO_ATTACH_FILTER, sieve.strangers_filter(LAYOUT, salts))
+    heard = [sent(pair, datagram_of(salt)) for salt in salts]
+    assert heard == [(True, False)] * sieve.SALTS_MAX + [(False, True)] * 3

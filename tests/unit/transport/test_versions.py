@@ -7,6 +7,8 @@ import pytest
 
 from daemon.cluster import greeting, messages
 from daemon.cluster.chunks import Splitter
+from daemon.cluster.core.snapshot import Head, head_of
+from daemon.cluster.hearing import Probe
 from daemon.cluster.messages import (
     Append,
     AskRestart,
@@ -19,9 +21,10 @@ from daemon.cluster.messages import (
     UnknownMessageError,
     VoteAnswer,
 )
-from daemon.cluster.records import Admit, LogEntry
+from daemon.cluster.records import Admit, LogEntry, Member, Roster
 from daemon.cluster.seal import MAJOR, Algorithm, Opened, Opener, Reason, Refused, Sealer
 from daemon.cluster.transport import Transport
+from tests import messages_2_1
 from tests import older_messages as older
 
 KEY = bytes(range(32))
@@ -103,3 +106,25 @@ def test_a_transport_hears_an_older_node_and_counts_what_a_newer_one_says_beyond
     statistics = transport.statistics()
     assert statistics.refusals == {"unknown-kind": 2, "unknown-message": 2}
     assert statistics.minors == {"a2": 0, "a3": 9}
+
+
+def test_a_roster_with_an_id_is_one_without_to_an_older_node_in_the_log_and_in_a_snapshot() -> None:
+    roster = Roster((Member("a1", "s1", True),), (("a3", "s3"),), "a1", "the cluster has an id", False, "0a" * 16)
+    entry = LogEntry(4, 2, 9, roster)
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(entry), type=messages_2_1.LogEntry)
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(read), type=LogEntry)
+    assert again == msgspec.structs.replace(entry, command=msgspec.structs.replace(roster, cluster_id=""))
+    head = head_of(index=4, term=2, stamp_ms=9, standings={}, recorded={"a1": "s1"}, roster=roster, remembered=())
+    older_head = msgspec.msgpack.decode(msgspec.msgpack.encode(head), type=messages_2_1.Head)
+    assert older_head.roster == read.command
+    written = msgspec.msgpack.decode(msgspec.msgpack.encode(older_head), type=Head)
+    assert written.roster == again.command
+
+
+def test_a_probe_with_a_public_half_is_one_without_to_an_older_node_and_the_other_way_round() -> None:
+    marks = (b"abcd", b"efgh")
+    present = Probe(True, True, False, marks, b"p" * 32).encode()
+    before = present[: 2 + present[1] * 4]
+    assert Probe.decode(present) == Probe(True, True, False, marks, b"p" * 32)
+    assert Probe.decode(before) == Probe(True, True, False, marks)
+    assert Probe.decode(present[:-1]) == Probe(True, True, False, marks), "half a public half is none"
