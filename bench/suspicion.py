@@ -41,4 +41,4 @@ def measure(report: Report, _runs: int) -> None:
 def lateness_ms(lab: Lab, name: str) -> float:
     status = Status.of(lab[name])
     assert status is not None
-    return float(status.document["lateness_ms_max"])
+    return float(status.document["lateness"]["max_ms"])

@@ -57,6 +57,15 @@ class Application(Protocol):
     def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
         """Edit `number`, unlike any other, made from what this node has applied."""
 
+    def removal(self, name: str, number: int) -> bytes:
+        """What tells that a node shall go, for the `number`th time."""
+
+    def wish(self, tie_breaker: str, number: int) -> Draft:
+        """Edit `number`, which says who breaks ties; "": nobody."""
+
+    def drain(self, members: list[str], rng: random.Random) -> bytes | None:
+        """A drain of something, or the end of one; None where nothing can be drained."""
+
     def leaving(self) -> frozenset[str]:
         """Nodes that have given everything away and are to be taken off the roster."""
 
@@ -113,4 +122,4 @@ class Workload(Protocol):
     snapshot_entries: tuple[int, ...]
     """so many entries lie between two snapshots: one of these, by the seed"""
 
-    def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application: ...
+    def application(self, name: str, founders: list[str], incarnation: int, rng: random.Random) -> Application: ...

@@ -26,6 +26,10 @@ class Counts:
     """whose claim was checked"""
     overlays: int = 0
     """begun by nodes without quorum (no-quorum-policy=ignore)"""
+    fenced: int = 0
+    """confirmations that a peer was without power, whose vote counted from then on"""
+    drains: int = 0
+    """begun or taken back by hand, or refused"""
     faults: dict[str, int] = field(default_factory=dict)
 
     def committed(self, entry: LogEntry) -> None:
@@ -57,4 +61,6 @@ _NUMBERS = {
     "restores": "restores",
     "reads": "reads",
     "overlays": "overlays",
+    "drains": "drains",
+    "fenced": "votes of fenced nodes counted",
 }

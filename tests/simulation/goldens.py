@@ -89,6 +89,31 @@ def a_disk_is_lost(cast: Cast) -> Scene:
     return scene
 
 
+def a_node_joins(cast: Cast) -> Scene:
+    """As a learner first; with State, scheduler and Executor: what it is given, it is given at the end."""
+    scene = Scene(Cast(workload=DaemonWorkload()), nodes=3, spares=1)
+    scene.begin("an address with four slots is configured")
+    scene.administer("a1", banned=())
+    scene.go_on(200)
+    scene.begin("b1 joins")
+    scene.host("b1").is_away = False
+    scene.host("b1").start()
+    scene.go_on(600)
+    return scene
+
+
+def a_node_is_removed(cast: Cast) -> Scene:
+    """It gives everything away, is granted nothing more, and goes once its lease is over."""
+    scene = Scene(Cast(workload=DaemonWorkload()), nodes=4)
+    scene.begin("an address with four slots is configured")
+    scene.administer("a1", banned=())
+    scene.go_on(200)
+    scene.begin("a3 is told to leave the cluster for good")
+    scene.remove("a3", at="a1")
+    scene.go_on(1000)
+    return scene
+
+
 def slots_move(cast: Cast) -> Scene:
     """With State, scheduler and Executor: the slots of a2 move away as planned."""
     scene = Scene(Cast(workload=DaemonWorkload()), nodes=3)
@@ -109,6 +134,8 @@ GOLDENS: dict[str, Callable[[Cast], Scene]] = {
     "partition-heals": a_partition_heals,
     "snapshot": a_node_that_was_away_gets_a_snapshot,
     "disk-lost": a_disk_is_lost,
+    "node-joins": a_node_joins,
+    "node-removed": a_node_is_removed,
     "slots-move": slots_move,
 }
 

@@ -69,6 +69,7 @@ class Host:
         self.kernel = Kernel()
         self.boots = 1
         self.slack_ms = 0
+        self.timers = world.timers
         """how much longer its daemon asks its lease to be"""
         self.process: Process | None = None
         self.founds = True
@@ -84,6 +85,11 @@ class Host:
     @property
     def local_ns(self) -> int:
         return self.clock.local(self.world.now_ns)
+
+    @property
+    def running(self) -> Process:
+        assert self.process is not None
+        return self.process
 
     # --- seen from outside
 
@@ -174,6 +180,17 @@ class Host:
 
         self.happen(self.process, step)
 
+    def drain(self, names: list[str], rng: random.Random) -> None:
+        """An administrator drains something, or takes that back; what becomes of it nobody waits for."""
+
+        def step(process: Process) -> None:
+            body = process.application.drain(names, rng)
+            if body is not None:
+                process.core.propose(body, self.local_ns)
+                self.world.counts.drains += 1
+
+        self.happen(self.process, step)
+
     def read(self) -> None:
         """Somebody asks for the status and believes what it claims."""
         process, world = self.process, self.world
@@ -205,6 +222,7 @@ class Host:
             if ready.committed or ready.restore is not None:
                 core.retire(process.application.leaving(), self.local_ns)
                 core.wish_tie_breaker(process.application.tie_breaker(), self.local_ns)
+                core.wish_fencing(world.fences is not None, self.local_ns)
             for event in ready.events:
                 world.trace.say(self.name, event)
                 if isinstance(event, WasLate) and event.late_ns > 2 * world.now_ns:

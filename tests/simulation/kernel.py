@@ -17,6 +17,8 @@ ACCEPTED = {
     SlotState.OPEN: frozenset({OLD_FLOWS, NEW_FLOWS}),
     SlotState.DRAINING: frozenset({OLD_FLOWS}),
     SlotState.OPENING: frozenset({NEW_FLOWS}),
+    SlotState.KEEPING_UDP: frozenset({OLD_FLOWS}),
+    SlotState.LEAVING_UDP: frozenset({NEW_FLOWS}),
 }
 
 

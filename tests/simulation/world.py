@@ -14,6 +14,7 @@ from dataclasses import replace
 from daemon.cluster.core import Core
 from daemon.cluster.core.compaction import Interval
 from daemon.cluster.core.effects import ProposalCommitted
+from daemon.cluster.core.quorum import VOTERS_MAX
 from daemon.cluster.core.snapshot import Snapshot, digest_of
 from daemon.cluster.records import LogEntry, Lost, Member, Request, Roster
 from daemon.cluster.timers import PROFILES, Timers
@@ -21,6 +22,7 @@ from tests.simulation.application import Application
 from tests.simulation.cast import SHIPPED, Cast
 from tests.simulation.clock import MILLION, Clock
 from tests.simulation.counts import Counts
+from tests.simulation.faults.fencing import Fences
 from tests.simulation.faults.schedule import Faults
 from tests.simulation.host import Host, Process
 from tests.simulation.invariants import Invariants, ViolationError, leases, rosters
@@ -30,6 +32,8 @@ from tests.simulation.trace import LINES_MAX, Trace
 
 SLACK_MS = (40, 0, 0, 0, 0, 0, 100, 0)
 """some hosts ask for a longer lease, for they are not scheduled in time"""
+ABSENCE_MS = (60_000, 300, 800)
+"""a voter that is lost for so long gives its vote away: some soon, where there is somebody to take it"""
 HOLD_DOWN_MS = (0, 50, 300)
 """the longest that whoever flaps is held down for: some, and not so long that nothing happens any more"""
 
@@ -44,20 +48,32 @@ class World:
         lines_max: int = LINES_MAX,
         edit_pause_ms: int = 200,
         spares: int = 0,
+        witnesses: int = 0,
+        names_few: bool = False,
+        fences: bool = False,
     ) -> None:
-        """`nodes` found the cluster; `spares` may join it later, and then nodes come and go (`faults.members`)."""
+        """`nodes` found the cluster; `spares` may join it later, and then nodes come and go (`faults.members`).
+
+        `witnesses` join from the start.  `names_few`: heartbeats name as few peers as those of large clusters.
+        `fences`: of two nodes each may cut the other's power (`faults.fencing`).
+        """
         self.seed = seed
         self.cast = cast
         self._edit_pause_ms = edit_pause_ms
         self.rng = random.Random(seed)
+        self._drain_rng = random.Random(f"drains {seed}")
         self.timers: Timers = replace(
             PROFILES[profile or self.rng.choice(("fast", "fast", "fast", "default"))],
             hold_down_ms=HOLD_DOWN_MS[seed % len(HOLD_DOWN_MS)],
         )
+        if spares or witnesses or nodes > VOTERS_MAX:
+            self.timers = replace(self.timers, absence_ms=ABSENCE_MS[seed // 2 % len(ABSENCE_MS)])
         self.interval = Interval(entries=self.rng.choice(cast.workload.snapshot_entries))
         self.names = [f"a{number + 1}" for number in range(nodes)]
         self.founders = list(self.names)
+        self._names_few = names_few
         self.names += [f"b{number + 1}" for number in range(spares)]
+        self.names += [f"w{number + 1}" for number in range(witnesses)]
         self.leaving: set[str] = set()
         """whom somebody was told to take off the roster, until they are gone"""
         self.now_ns = 0
@@ -74,7 +90,10 @@ class World:
         for number, host in enumerate(self.hosts.values(), seed):
             host.slack_ms = SLACK_MS[number % len(SLACK_MS)]
         for name in self.names[nodes:]:
-            self.hosts[name].is_away, self.hosts[name].founds = True, False
+            host = self.hosts[name]
+            host.founds, host.witness = False, name.startswith("w")
+            host.is_away = not host.witness
+        self.fences = Fences(self) if fences else None
         self.faults = Faults(self, comes_and_goes=spares > 0)
 
     def _some_clock(self) -> Clock:
@@ -91,6 +110,10 @@ class World:
         self._events += 1
         heapq.heappush(self._heap, (self.now_ns + after_ns, self._events, happening))
 
+    def a_number(self) -> int:
+        """Of an edit that is made now."""
+        return self._events
+
     def run_until(self, end_ns: int, stop: Callable[[], bool] = lambda: False) -> bool:
         """Go on to `end_ns`, or until `stop()` says so; tells whether it did."""
         while self._heap and self._heap[0][0] <= end_ns:
@@ -106,23 +129,25 @@ class World:
     # --- what hosts ask
 
     def make_core(self, host: Host, incarnation: int) -> Core:
-        boot_id = f"{host.name}-boot-{host.boots}"
-        saved = host.disk.saved()
-        return self.cast.core(
+        core = self.cast.core(
             host.name,
             self.founders if host.founds else (),
-            self.timers,
+            host.timers,
             incarnation,
-            boot_id,
-            saved,
+            f"{host.name}-boot-{host.boots}",
+            host.disk.saved(),
             host.local_ns,
             self.rng,
             self.interval,
             host.witness,
         )
+        if self._names_few:
+            core.replica.membership.echoes.name_few(1)
+        return core
 
     def make_application(self, host: Host, incarnation: int) -> Application:
-        return self.cast.workload.application(host.name, self.names, incarnation, self.rng)
+        founders = self.founders if host.founds else []
+        return self.cast.workload.application(host.name, founders, incarnation, self.rng)
 
     @property
     def roster(self) -> Roster:
@@ -207,10 +232,14 @@ class World:
         for host in self.hosts.values():
             self.at(self.rng.randint(0, 5 * NS_PER_MS), self._start(host))
         self.faults.begin()
+        if self.fences is not None:
+            self.fences.begin()
         self._edit_now_and_then(faults_ms * NS_PER_MS)
         self._read_now_and_then()
         self.run_until(faults_ms * NS_PER_MS)
         self.faults.end()
+        if self.fences is not None:
+            self.fences.end()
         patience_ns = repaired_ms * NS_PER_MS * (1 if self.timers.heartbeat_ms <= 20 else 3)
         if not self.run_until(self.now_ns + patience_ns, self._looked_whole()):
             raise ViolationError(
@@ -227,8 +256,9 @@ class World:
     def _edit_now_and_then(self, until_ns: int) -> None:
         if self.now_ns < until_ns:
             host = self.hosts[self.rng.choice(self.names)]
-            number = self._events
+            number = self.a_number()
             host.edit_as(lambda process: process.application.draft(number, self.names, self.rng), number)
+            host.drain(self.names, self._drain_rng)
             self.at(self.rng.randint(1, self._edit_pause_ms) * NS_PER_MS, lambda: self._edit_now_and_then(until_ns))
 
     def _read_now_and_then(self) -> None:

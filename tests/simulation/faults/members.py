@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.simulation.application import Draft
 from tests.simulation.faults.fault import Fault
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ def retire(world: World, host: Host) -> str:
         return "nobody can be spared"
     name = world.rng.choice(staying)
     world.leaving.add(name)
-    host.edit(f"retire {name} {world.counts.steps}".encode())
+    number = world.counts.steps
+    host.edit_as(lambda process: Draft(process.application.removal(name, number), None), 0)
     return f"{host.name} is told that {name} is to go"
 
 
 def tie_breaker(world: World, host: Host) -> str:
     name = world.rng.choice(("", *(member.name for member in world.roster.members)))
-    host.edit(f"ties {name} {world.counts.steps}".encode())
+    number = world.a_number()
+    host.edit_as(lambda process: process.application.wish(name, number), number)
     return f"{host.name} is told that {name or 'nobody'} breaks ties"
 
 

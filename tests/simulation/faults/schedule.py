@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import clocks, disks, leadership, links, members, processes, restarts
+from tests.simulation.faults import clocks, disks, fencing, leadership, links, members, processes, restarts
 from tests.simulation.faults.fault import Fault
 from tests.simulation.network import NS_PER_MS
 
@@ -23,6 +23,8 @@ class Faults:
         """`comes_and_goes`: members do, too."""
         self.world = world
         faults = (*FAULTS, *members.FAULTS) if comes_and_goes else FAULTS
+        if world.fences is not None:
+            faults = (*faults, *fencing.FAULTS)
         self._weighted = tuple(fault for fault in faults for _ in range(fault.weight))
         self.rng: random.Random = world.rng
         self._calm = 1

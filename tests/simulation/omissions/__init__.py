@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.simulation.omissions import (
     consensus,
     elections,
+    fencing,
     grants,
     losses,
     overlays,
@@ -18,9 +19,24 @@ from tests.simulation.omissions import (
     slots,
     snapshots,
     stores,
+    timers,
 )
 from tests.simulation.omissions.omission import Omission
 
-THEMES = (elections, consensus, grants, losses, restarts, slack, stores, snapshots, slots, overlays, rosters)
+THEMES = (
+    elections,
+    consensus,
+    grants,
+    losses,
+    restarts,
+    slack,
+    stores,
+    snapshots,
+    slots,
+    overlays,
+    rosters,
+    fencing,
+    timers,
+)
 
 OMISSIONS: dict[str, Omission] = {omission.name: omission for theme in THEMES for omission in theme.OMISSIONS}

@@ -86,7 +86,7 @@ OMISSIONS = (
         "16",
         "lost after `lease` on the leader's clock, as if all clocks ran alike",
         Cast(LossWithoutDrift),
-        first_seed=60,
+        first_seed=125,
     ),
     Omission(
         "new-leader-wait",
@@ -107,7 +107,7 @@ OMISSIONS = (
         "19",
         "the epoch is told as soon as the admission is applied, whatever the kernel holds",
         Cast(AppliedIsEnforced),
-        first_seed=30,
+        first_seed=115,
     ),
     Omission(
         "reboot-wait",

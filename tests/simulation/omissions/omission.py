@@ -27,10 +27,13 @@ class Omission:
 
     edit_pause_ms: int = 200
     """the longest between two edits"""
+    fences: bool = False
+    """it is about two nodes of which each may cut the other's power"""
 
     def world(self, seed: int) -> World:
         """One in which every node lacks the rule; run it while the cast is planted."""
-        return World(seed, cast=self.cast, edit_pause_ms=self.edit_pause_ms)
+        nodes = 2 if self.fences else 4
+        return World(seed, nodes, None, self.cast, edit_pause_ms=self.edit_pause_ms, fences=self.fences)
 
     def is_found_by(self, seed: int) -> str | None:
         """What was violated in that seed's world; None where nothing was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from daemon.cluster.core import Core, replica, steward
 from daemon.cluster.core.leader import Leader
@@ -10,10 +11,12 @@ from daemon.cluster.core.quorum import Electorate
 from daemon.cluster.core.rosters import Rosters, electorate_of, member_of
 from daemon.cluster.core.steward import Situation
 from daemon.cluster.core.stewardship import Stewardship
+from daemon.cluster.core.suffrage import Suffrage
 from daemon.cluster.records import Member, Roster
 from tests.simulation.cast import Cast
 from tests.simulation.omissions.omission import Omission
 from tests.simulation.omissions.stores import WipedStoreVotes
+from tests.simulation.scenes.pairs import a_witness_that_alone_knows_the_newest_entry
 from tests.simulation.scenes.rosters import (
     a_tie_breaker_that_moves,
     a_voter_of_the_roster_whose_disk_was_lost,
@@ -88,7 +91,28 @@ class FromCommitOn(Rosters):
         return member_of(self._counting, name)
 
 
+class WitnessNeverLeads(Core):
+    """A witness votes, and leaves it to others to stand."""
+
+    class _Suffrage(Suffrage):
+        @property
+        def stands(self) -> bool:
+            own = self._rosters.member(self.name)
+            return super().stands and not (own is not None and own.witness)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.replica.suffrage.__class__ = self._Suffrage
+
+
 OMISSIONS = (
+    Omission(
+        "witness-never-leads",
+        "witness",
+        "a witness does not stand for election, for it holds nothing",
+        Cast(WitnessNeverLeads),
+        scene=a_witness_that_alone_knows_the_newest_entry,
+    ),
     Omission(
         "two-changes",
         "22",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from daemon.executor.slots import AddressWant, SlotDuty
+from daemon.executor.slots import AddressWant, DrainProgress, SlotDuty
 from daemon.state import commands, reports
 from daemon.state.outcome import Outcome
 from daemon.state.slots import Phase, Slot
@@ -75,17 +75,17 @@ def keeps_a_lost_holder(slot: Slot, node: str, generation: int) -> Slot | None:
 
 def ends_the_draining_of_others(duty: SlotDuty, state: State, now_ns: int) -> bool:
     """Rule 28: the successor counts the drain time-out, too, and opens when it is over on its own clock."""
-    waiting = {key: since_ns for key, since_ns in duty.draining_since_ns.items() if key[1] < 0}
+    waiting = {key: progress for key, progress in duty.drains.items() if key[1] < 0}
     _update(duty, state, now_ns)
     for address, slots in state.slots.items():
         for number, slot in slots.items():
             key = (address, -1 - number)  # beside the keys of what drains here
-            duty.draining_since_ns.pop(key, None)
+            duty.drains.pop(key, None)
             want = duty.want.get(address)
             if slot.phase is not Phase.SPLIT or slot.successor != duty.node or want is None:
                 continue
-            duty.draining_since_ns[key] = waiting.get(key, now_ns)
-            if now_ns - duty.draining_since_ns[key] >= duty.drain_timeout_ns:
+            duty.drains[key] = waiting.get(key, DrainProgress(slot.generation, now_ns))
+            if now_ns - duty.drains[key].since_ns >= duty.drain_timeout_ns:
                 states = {**want.states, number: SlotState.OPEN}
                 duty.want[address] = AddressWant(want.definition, states)
     return duty.needs_kernel()

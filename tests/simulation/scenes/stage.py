@@ -9,6 +9,7 @@ import msgspec
 from daemon.cluster.core import Core, Role
 from daemon.cluster.messages import PreVote, Vote
 from daemon.state.commands import Edit
+from tests.simulation.application import Draft
 from tests.simulation.cast import Cast
 from tests.simulation.host import Host, Process
 from tests.simulation.network import NS_PER_MS
@@ -19,8 +20,10 @@ from tests.simulation.world import World
 class Stage:
     """`nodes` hosts with the profile `fast`, none of them started yet, and `spares` that may join them."""
 
-    def __init__(self, cast: Cast, nodes: int, spares: int = 0) -> None:
-        self.world = World(1, nodes=nodes, profile="fast", cast=cast, spares=spares)
+    def __init__(self, cast: Cast, nodes: int, spares: int = 0, witnesses: int = 0, fences: bool = False) -> None:
+        self.world = World(
+            1, nodes=nodes, profile="fast", cast=cast, spares=spares, witnesses=witnesses, fences=fences
+        )
         self.network = self.world.network
 
     def host(self, name: str) -> Host:
@@ -107,6 +110,10 @@ class Stage:
         edit = Edit(None, configuration.model_dump_json().encode(), "administrator", "")
         self.host(name).edit(msgspec.msgpack.encode(edit))
 
+    def remove(self, name: str, at: str) -> None:
+        """Somebody says on the host `at` that `name` is to leave the cluster for good."""
+        self.host(at).edit_as(lambda process: Draft(process.application.removal(name, 1), None), 0)
+
     def edit(self, name: str) -> None:
         self.host(name).edit(b"an edit")
 
@@ -122,8 +129,16 @@ class Stage:
 class Scene(Stage):
     """A calm cluster, all admitted, led by the first."""
 
-    def __init__(self, cast: Cast, nodes: int, ppm: dict[str, int] | None = None, spares: int = 0) -> None:
-        super().__init__(cast, nodes, spares)
+    def __init__(
+        self,
+        cast: Cast,
+        nodes: int,
+        ppm: dict[str, int] | None = None,
+        spares: int = 0,
+        witnesses: int = 0,
+        fences: bool = False,
+    ) -> None:
+        super().__init__(cast, nodes, spares, witnesses, fences)
         for name, host in self.world.hosts.items():
             host.clock.ppm = (ppm or {}).get(name, 0)
             self.world.at(host.rng.randint(0, NS_PER_MS), host.start)

@@ -23,14 +23,14 @@ class Shares:
 
     SLOTS = tuple(("VIP", number) for number in range(4))
 
-    def __init__(self, name: str, incarnation: int, padding_bytes: int) -> None:
+    def __init__(self, name: str, incarnation: int, padding_bytes: int, tie_breaker: str) -> None:
         self.name = name
         self.incarnation = incarnation
         self.admitted: dict[str, tuple[int, int]] = {}
         """node → (incarnation, epoch)"""
         self.holders: dict[Slot, str] = {}
         self._leaving: frozenset[str] = frozenset()
-        self._tie_breaker = ""
+        self._tie_breaker = tie_breaker
         self._applied = 0
         self._padding_bytes = padding_bytes
         self._enforced: int | None = None
@@ -89,6 +89,15 @@ class Shares:
     def draft(self, number: int, members: list[str], rng: random.Random) -> Draft:
         return Draft(f"edit {number}".encode(), None)
 
+    def drain(self, members: list[str], rng: random.Random) -> bytes | None:
+        return None
+
+    def removal(self, name: str, number: int) -> bytes:
+        return f"retire {name} {number}".encode()
+
+    def wish(self, tie_breaker: str, number: int) -> Draft:
+        return Draft(f"ties {tie_breaker} {number}".encode(), None)
+
     def leaving(self) -> frozenset[str]:
         return self._leaving
 
@@ -144,13 +153,19 @@ class Shares:
 
 
 class SharesWorkload:
-    def __init__(self, snapshot_entries: tuple[int, ...] = (3, 8, 20), padding_bytes: int = 9_000) -> None:
-        """`padding_bytes` are added to each snapshot, so that it takes several pieces."""
+    def __init__(
+        self, snapshot_entries: tuple[int, ...] = (3, 8, 20), padding_bytes: int = 9_000, tie_breaker: str = ""
+    ) -> None:
+        """`padding_bytes` are added to each snapshot, so that it takes several pieces.
+
+        `tie_breaker`: who is wished to be one from the start.
+        """
         self.snapshot_entries = snapshot_entries
         self._padding_bytes = padding_bytes
+        self._tie_breaker = tie_breaker
 
-    def application(self, name: str, members: list[str], incarnation: int, rng: random.Random) -> Application:
-        return Shares(name, incarnation, self._padding_bytes)
+    def application(self, name: str, founders: list[str], incarnation: int, rng: random.Random) -> Application:
+        return Shares(name, incarnation, self._padding_bytes, self._tie_breaker)
 
     def edit(self, number: int, members: list[str], rng: random.Random) -> bytes:
         return f"edit {number}".encode()
