@@ -20,7 +20,7 @@ from daemon.model.configuration import (
 )
 from daemon.model.edits.references import references_of
 from daemon.model.edits.tree import parent_of
-from daemon.model.validation.effective import merged
+from daemon.model.precedence import merged
 
 AnyOf = Primitive | Group | Clone
 

@@ -66,8 +66,8 @@ class Rule(Element):
 class AttributeSet(Element):
     """A named set of name/value pairs (instance_attributes, meta_attributes, utilization, …).
 
-    Of several sets of one kind the one with the higher `score` wins, then the first in order; a set whose `rule`
-    does not hold counts for nothing.
+    Which of several sets of one kind counts says `daemon.model.precedence`; a set whose `rule` does not hold counts
+    for nothing.
     """
 
     id: str

@@ -11,10 +11,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 from daemon.model.findings import Finding, error, warning
-from daemon.model.values import BadValue, parse_boolean, parse_duration_ms, parse_integer, parse_score
+from daemon.model.values import (
+    BadValue,
+    parse_boolean,
+    parse_duration_ms,
+    parse_integer,
+    parse_score,
+    parse_written_score,
+)
 
 Check = Callable[[str], object]
 """raises `BadValue`"""
+
+TIE_BREAKER = "tie-breaker"
+"""cluster property of ours: the node with an extra vote while the number of voters is even"""
 
 
 def one_of(*words: str) -> Check:
@@ -73,6 +83,17 @@ def _watchdog_timeout(text: str) -> int:
     return -1 if text.strip() == "-1" else parse_duration_ms(text)
 
 
+def _failback(text: str) -> object:
+    return text if text.strip().lower() in {"now", "manual"} else _named_span(text)
+
+
+def _named_span(text: str) -> int:
+    try:
+        return parse_duration_ms(text)
+    except BadValue:
+        raise BadValue(f"'{text}' is neither now, nor manual, nor a time such as 5min") from None
+
+
 def _text(text: str) -> str:
     return text
 
@@ -80,12 +101,12 @@ def _text(text: str) -> str:
 _ROLES = one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave", "#default")
 
 PRIMITIVE_META: dict[str, Check] = {
-    "priority": parse_score,
+    "priority": parse_written_score,
     "critical": parse_boolean,
     "target-role": _ROLES,
     "is-managed": parse_boolean,
     "maintenance": parse_boolean,
-    "resource-stickiness": parse_score,
+    "resource-stickiness": parse_written_score,
     "requires": one_of("nothing", "quorum", "fencing", "unfencing"),
     "migration-threshold": _threshold,
     "failure-timeout": parse_duration_ms,
@@ -122,6 +143,10 @@ CLONE_META: dict[str, Check] = {
     "promotable": parse_boolean,
     "promoted-max": _whole_number,
     "promoted-node-max": _whole_number,
+    # vipcast's own, of a clone of a shared address: how a node that is back gets its share of the slots
+    "failback": _failback,
+    "failback-at": _whole_number,
+    "slow-start": parse_duration_ms,
     "master-max": _whole_number,
     "master-node-max": _whole_number,
 }
@@ -174,11 +199,11 @@ PROPERTIES: dict[str, Check] = {
     "migration-limit": parse_integer,
     "no-quorum-policy": one_of("stop", "freeze", "ignore", "demote", "suicide"),
     "node-action-limit": _whole_number,
-    "node-health-base": parse_score,
-    "node-health-green": parse_score,
-    "node-health-red": parse_score,
+    "node-health-base": parse_written_score,
+    "node-health-green": parse_written_score,
+    "node-health-red": parse_written_score,
     "node-health-strategy": one_of("none", "migrate-on-red", "only-green", "progressive", "custom"),
-    "node-health-yellow": parse_score,
+    "node-health-yellow": parse_written_score,
     "pe-error-series-max": parse_integer,
     "pe-input-series-max": parse_integer,
     "pe-warn-series-max": parse_integer,
@@ -199,7 +224,7 @@ PROPERTIES: dict[str, Check] = {
     "stop-orphan-actions": parse_boolean,
     "stop-orphan-resources": parse_boolean,
     "symmetric-cluster": parse_boolean,
-    "tie-breaker": _text,
+    TIE_BREAKER: _text,
     "transition-delay": parse_duration_ms,
     "wait-for-all": parse_boolean,
 }

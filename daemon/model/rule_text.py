@@ -12,7 +12,7 @@ date       = "date" ("gt" | "lt") TIME | "date" "in_range" TIME "to" TIME
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.model.configuration import Expression, Rule
@@ -170,3 +170,36 @@ class _Parser:
         if not found:
             raise _invalid(self.words, "a pair such as hours=9-17 is missing")
         return found
+
+
+# ---- and back
+
+
+def rule_text(rule: Rule) -> str:
+    """A rule in one line: `#uname eq a1 and (site eq b or defined x)`."""
+    parts = [
+        f"({rule_text(one.rule)})" if one.rule is not None else expression_text(one) for one in rule.expressions
+    ]
+    return f" {rule.boolean_op} ".join(parts)
+
+
+def expression_text(expression: Expression) -> str:
+    """One test of a rule, as pcs lists it."""
+    if expression.kind == "attribute":
+        if expression.value is None:
+            return f"{expression.operation} {expression.attribute}"
+        kind = f"{expression.value_type} " if expression.value_type else ""
+        return f"{expression.attribute} {expression.operation} {kind}{expression.value}"
+    if expression.kind == "date":
+        if expression.operation == "date_spec":
+            return f"date-spec {_pairs(expression.spec)}"
+        words = ["date", expression.operation]
+        words += [f"start={expression.start}"] if expression.start else []
+        words += [f"end={expression.end}"] if expression.end else []
+        words += [f"duration {_pairs(expression.duration)}"] if expression.duration else []
+        return " ".join(words)
+    return f"{expression.kind} {_pairs(expression.fields)}".rstrip()
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())

@@ -67,6 +67,15 @@ def parse_score(text: str) -> int:
     return clamp_score(int(word))
 
 
+def parse_written_score(text: str) -> int:
+    """As `parse_score`, for what is being written now: an integer beyond ±1,000,000 is out of range."""
+    score = parse_score(text)
+    word = text.strip()
+    if abs(score) >= INFINITY and _INTEGER.fullmatch(word) and (word.lstrip("+-").lstrip("0") != str(INFINITY)):
+        raise BadValue(f"'{text}' is out of range, scores go from -{INFINITY} to {INFINITY}")
+    return score
+
+
 def clamp_score(score: int) -> int:
     return max(-INFINITY, min(INFINITY, score))
 

@@ -11,7 +11,7 @@ from daemon.model.edits.tree import require_new_id
 from daemon.model.findings import Refused, error
 from daemon.model.identifiers import ids_in_use, sanitized, unique_id
 from daemon.model.rule_text import parse_rule
-from daemon.model.values import BadValue, parse_score
+from daemon.model.values import BadValue, parse_written_score
 
 
 def require_node(configuration: Configuration, node: str, *, force: bool) -> None:
@@ -71,7 +71,7 @@ def avoid_nodes(
 
 def negated(score: str) -> str:
     try:
-        parse_score(score)
+        parse_written_score(score)
     except BadValue as problem:
         raise Refused(error("bad-value", score, f"invalid score: {problem}")) from problem
     return score[1:] if score.startswith("-") else f"-{score.removeprefix('+')}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon.model.configuration import Configuration, NodeEntry, Primitive
-from daemon.model.edits.sets import Sets, put_values
+from daemon.model.edits.sets import Sets, put_values, without_name
 from daemon.model.edits.settle import settled
 from daemon.model.edits.tree import AnyOf, change_resource, require_resource
 from daemon.model.findings import Finding, Refused, error
 from daemon.model.identifiers import ids_in_use
+from daemon.model.options import TIE_BREAKER
 from daemon.model.values import BadValue, parse_integer
 
 NodeChange = Callable[[NodeEntry], dict[str, Sets]]
@@ -124,6 +125,12 @@ def _with_node(configuration: Configuration, name: str, change: NodeChange) -> C
 
 
 def forget(configuration: Configuration, *, nodes: Sequence[str]) -> Configuration:
-    """What `crm_node --remove` takes out of the configuration: the nodes' entries.  Constraints stay."""
+    """What `crm_node --remove` takes out of the configuration: the nodes' entries.  Constraints stay.
+
+    So does not a wish that one of them break ties: who bears its name next would begin with an extra vote.
+    """
     entries = tuple(entry for entry in configuration.nodes if entry.name not in nodes)
-    return settled(configuration, configuration.model_copy(update={"nodes": entries}))
+    sets = configuration.properties
+    if any(one.values.get(TIE_BREAKER) in nodes for one in sets):
+        sets = without_name(sets, TIE_BREAKER)
+    return settled(configuration, configuration.model_copy(update={"nodes": entries, "properties": sets}))

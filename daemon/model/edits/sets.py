@@ -1,4 +1,7 @@
-"""Putting names and values into attribute sets as pcs does: into the first; an empty value takes a name away."""
+"""Putting names and values into attribute sets as pcs does: into the first; an empty value takes a name away.
+
+Where pcs would let another set go on saying otherwise (`daemon.model.precedence`), the name is taken out of that one.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,26 @@ Sets = tuple[AttributeSet, ...]
 
 
 def put_values(sets: Sets, changes: Mapping[str, str], new_id: str, taken: Collection[str]) -> Sets:
-    """`sets` with `changes` made in the first one; `new_id` is the id that a first set would get.
+    """`sets` with `changes` made in the first one without a rule; `new_id` is the id that a new set would get.
 
     A set that only repeats another one by reference becomes a set of its own.  A set without values is dropped.
     """
-    if not sets:
+    at = next((position for position, one in enumerate(sets) if one.rule is None), None)
+    if at is None:
         values = {name: value for name, value in changes.items() if value != ""}
-        return (AttributeSet(id=unique_id(sanitized(new_id), taken), values=values),) if values else ()
-    first = sets[0]
-    if first.id_ref is not None:
-        first = first.model_copy(
+        return (*sets, *((AttributeSet(id=unique_id(sanitized(new_id), taken), values=values),) if values else ()))
+    target = sets[at]
+    if target.id_ref is not None:
+        target = target.model_copy(
             update={"id": unique_id(sanitized(new_id), taken), "id_ref": None, "pair_ids": {}, "pair_refs": {}}
         )
-    return tuple(one for one in (with_values(first, changes), *sets[1:]) if one.values or one.rule is not None)
+    silent = dict.fromkeys(changes, "")
+    others = (
+        one if one.rule is not None or one.id_ref is not None else with_values(one, silent)
+        for one in sets[at + 1 :]
+    )
+    changed = (*sets[:at], with_values(target, changes), *others)
+    return tuple(one for one in changed if one.values or one.rule is not None)
 
 
 def with_values(stated: AttributeSet, changes: Mapping[str, str]) -> AttributeSet:
@@ -42,8 +52,3 @@ def without_name(sets: Sets, name: str) -> Sets:
     """`sets` without `name` in any of them."""
     cleared = (with_values(one, {name: ""}) if one.id_ref is None else one for one in sets)
     return tuple(one for one in cleared if one.values or one.rule is not None)
-
-
-def value_of(sets: Sets, name: str) -> str | None:
-    """The value of the first unconditional set that has `name`."""
-    return next((one.values[name] for one in sets if one.rule is None and name in one.values), None)

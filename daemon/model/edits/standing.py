@@ -16,6 +16,7 @@ from daemon.model.edits.tree import (
     primitives_of,
     require_resources,
 )
+from daemon.model.findings import Refused, error
 
 
 def disable(configuration: Configuration, *, resources: Sequence[str]) -> Configuration:
@@ -35,6 +36,26 @@ def enable(configuration: Configuration, *, resources: Sequence[str]) -> Configu
             names.append(found.child.id)
         names.extend(one.id for one in ancestors_of(configuration, found.id)[:1] if isinstance(one, Clone))
     return settled(configuration, _without_meta(configuration, names, "target-role"))
+
+
+def fail_back(configuration: Configuration, *, resources: Sequence[str], at_s: int) -> Configuration:
+    """Nodes that are back by `at_s` (since 1970) get their share of the slots of these clones, whatever their
+    failback policy says.  A resource inside a clone stands for it."""
+    changed = configuration
+    for found in require_resources(configuration, resources):
+        around = (found, *ancestors_of(configuration, found.id))
+        clone = next((one for one in around if isinstance(one, Clone)), None)
+        if clone is None:
+            raise Refused(
+                error(
+                    "not-cloned",
+                    found.id,
+                    f"'{found.id}' is no clone and in none, so it has no slots that could come back",
+                    "to move a resource use 'resource move'",
+                )
+            )
+        changed = put_meta(changed, clone.id, {"failback-at": str(at_s)})
+    return settled(configuration, changed)
 
 
 def unmanage(configuration: Configuration, *, resources: Sequence[str]) -> Configuration:

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Finding
-from daemon.model.validation import constraints, ids, ipaddr2, nodes, operations, orders, resources, settings
+from daemon.model.validation import (
+    constraints,
+    dates,
+    fencing,
+    ids,
+    ipaddr2,
+    nodes,
+    operations,
+    orders,
+    resources,
+    settings,
+    unsupported,
+)
 from daemon.model.validation.ipaddr2 import check_parameters
 
 __all__ = ["check_parameters", "new_warnings", "validate"]
@@ -23,8 +35,11 @@ def validate(configuration: Configuration) -> list[Finding]:
         *ipaddr2.check(configuration),
         *constraints.check(configuration),
         *orders.check(configuration),
+        *dates.check(configuration),
         *settings.check(configuration),
         *nodes.check(configuration),
+        *fencing.check(configuration),
+        *unsupported.check(configuration),
     ]
     return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
 

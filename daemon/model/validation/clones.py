@@ -1,8 +1,4 @@
-"""How many instances a clone may have: every node of the cluster computes with each of them at every entry.
-
-The limits are where a plan still takes well below a second.  Slots of a shared address are planned as one block,
-anonymous instances are alike; instances of another globally-unique clone are compared with each other.
-"""
+"""Clones: how many instances they may have, and what is served by which of their options."""
 
 from __future__ import annotations
 
@@ -11,21 +7,14 @@ from collections.abc import Iterable, Iterator
 from daemon.model.agents import IPADDR2
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Primitive
 from daemon.model.findings import Finding, error
-from daemon.model.validation.effective import agent_of, merged
+from daemon.model.instances import ANONYMOUS_MAX, instances_max
+from daemon.model.precedence import merged
+from daemon.model.validation.effective import agent_of, parameters_of
 from daemon.model.values import BadValue, parse_boolean, parse_integer
+from datapath.engine import PortFate
+from datapath.ports import parse as parse_ports
 
-SLOTS_MAX = 4_096
-"""of a shared address: some forty for each of a hundred hosts"""
-ANONYMOUS_MAX = 1_000
-UNIQUE_MAX = 128
 COUNTS = ("clone-max", "clone-node-max")
-
-
-def instances_max(*, unique: bool, address: bool, nodes: int) -> int:
-    """The most instances that a clone can have; as many as there are nodes are possible always."""
-    if unique and address:
-        return SLOTS_MAX
-    return max(UNIQUE_MAX if unique else ANONYMOUS_MAX, nodes)
 
 
 def check(clone: Clone, configuration: Configuration) -> Iterator[Finding]:
@@ -35,11 +24,30 @@ def check(clone: Clone, configuration: Configuration) -> Iterator[Finding]:
     most = instances_max(unique=unique, address=address, nodes=len(configuration.nodes))
     kind = "the slots of an address" if unique and address else "a globally-unique clone" if unique else "a clone"
     yield from _counts(clone.id, clone.meta, most, kind)
+    if unique and address and isinstance(child, Primitive):
+        yield from _slots_of_ports(clone, parameters_of(child, configuration.templates).get("port_rules", ""))
+
+
+def _slots_of_ports(clone: Clone, port_rules: str) -> Iterator[Finding]:
+    """Rules for ports name slots that there are."""
+    try:
+        slots = parse_integer(merged(clone.meta).get("clone-max", ""))
+        rules = parse_ports(port_rules)
+    except (BadValue, ValueError):
+        return  # said by the checks of the values; without clone-max there are as many as nodes, whoever comes
+    for rule in rules:
+        if rule.fate is PortFate.ONE and rule.slot >= slots:
+            yield error(
+                "no-such-slot",
+                f"{clone.id} port_rules",
+                f"a rule for ports names slot {rule.slot} of '{clone.id}', but its slots are 0 to {slots - 1}",
+                "name one of these, or raise clone-max",
+            )
 
 
 def check_default(defaults: AttributeSet) -> Iterator[Finding]:
     """Resource defaults reach every clone, of whatever kind."""
-    yield from _counts(defaults.id, (defaults,), UNIQUE_MAX, "a resource default")
+    yield from _counts(defaults.id, (defaults,), ANONYMOUS_MAX, "a resource default")
 
 
 def _counts(where: str, sets: Iterable[AttributeSet], most: int, kind: str) -> Iterator[Finding]:

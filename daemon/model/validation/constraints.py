@@ -18,7 +18,7 @@ from daemon.model.configuration import (
 )
 from daemon.model.findings import Finding, error, warning
 from daemon.model.options import Check, check_values, exactly_one_of
-from daemon.model.values import parse_boolean, parse_score
+from daemon.model.values import parse_boolean, parse_written_score
 from daemon.model.xmltree import parse_xml
 
 _ROLE = exactly_one_of("Stopped", "Started", "Promoted", "Unpromoted", "Master", "Slave")
@@ -29,7 +29,7 @@ _SET_OPTIONS: dict[str, Check] = {
     "ordering": exactly_one_of("group", "listed"),
     "action": _ACTION,
     "role": _ROLE,
-    "score": parse_score,
+    "score": parse_written_score,
     "kind": exactly_one_of("Optional", "Mandatory", "Serialize"),
 }
 _OPERATIONS = frozenset({"lt", "gt", "lte", "gte", "eq", "ne", "defined", "not_defined"})
@@ -37,6 +37,7 @@ _OPERATIONS = frozenset({"lt", "gt", "lte", "gte", "eq", "ne", "defined", "not_d
 
 def check(configuration: Configuration) -> Iterator[Finding]:
     known = _nameable(configuration)
+    collections = {one.id for one in configuration.templates} | {one.id for one in configuration.tags}
     inside = {
         inner.id: clone.id
         for clone in configuration.resources
@@ -65,6 +66,13 @@ def check(configuration: Configuration) -> Iterator[Finding]:
                 yield from _location(constraint)
             case Colocation():
                 yield from _colocation(constraint)
+                if collections.issuperset((constraint.resource, constraint.with_resource)):
+                    yield warning(
+                        "no-effect",
+                        constraint.id,
+                        f"colocation '{constraint.id}' has no effect: it is between two tags or templates",
+                        "name a resource on one side",
+                    )
             case Order():
                 yield from _order(constraint)
             case Ticket():
@@ -123,7 +131,7 @@ def _location(constraint: Location) -> Iterator[Finding]:
     yield from _values(
         name,
         {
-            "score": (constraint.score, parse_score),
+            "score": (constraint.score, parse_written_score),
             "role": (constraint.role, _ROLE),
             "resource-discovery": (constraint.resource_discovery, discovery),
         },
@@ -133,7 +141,7 @@ def _location(constraint: Location) -> Iterator[Finding]:
 def _rule(owner: str, rule: Rule) -> Iterator[Finding]:
     if not rule.expressions:
         yield error("empty-rule", owner, f"rule '{rule.id}' of '{owner}' has no expressions")
-    yield from _values(rule.id, {"score": (rule.score, parse_score)})
+    yield from _values(rule.id, {"score": (rule.score, parse_written_score)})
     for expression in rule.expressions:
         if expression.rule is not None:
             yield from _rule(owner, expression.rule)
@@ -152,10 +160,18 @@ def _colocation(constraint: Colocation) -> Iterator[Finding]:
         yield error(
             "colocated-with-itself", name, f"constraint '{name}' colocates '{constraint.resource}' with itself"
         )
+    in_sets = [resource for stated in constraint.sets for resource in stated.resources]
+    for twice in sorted({resource for resource in in_sets if in_sets.count(resource) > 1}):
+        yield error(
+            "colocated-with-itself",
+            name,
+            f"constraint '{name}' names '{twice}' in more than one place, so it would be colocated with itself",
+            "name it once",
+        )
     yield from _values(
         name,
         {
-            "score": (constraint.score, parse_score),
+            "score": (constraint.score, parse_written_score),
             "rsc-role": (constraint.role, _ROLE),
             "with-rsc-role": (constraint.with_role, _ROLE),
             "influence": (constraint.influence, parse_boolean),
@@ -191,7 +207,7 @@ def _order(constraint: Order) -> Iterator[Finding]:
             "first-action": (constraint.first_action, _ACTION),
             "then-action": (constraint.then_action, _ACTION),
             "kind": (constraint.order_kind, _SET_OPTIONS["kind"]),
-            "score": (constraint.score, parse_score),
+            "score": (constraint.score, parse_written_score),
             "symmetrical": (constraint.symmetrical, parse_boolean),
             "require-all": (constraint.require_all, parse_boolean),
         },

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.model.configuration import AttributeSet, Operation, Primitive
-
-
-def merged(sets: Iterable[AttributeSet]) -> dict[str, str]:
-    """Values of the unconditional sets, the first one wins."""
-    values: dict[str, str] = {}
-    for one in sets:
-        if one.rule is None:
-            for name, value in one.values.items():
-                values.setdefault(name, value)
-    return values
+from daemon.model.configuration import Operation, Primitive
+from daemon.model.precedence import merged
 
 
 def template_of(primitive: Primitive, templates: Iterable[Primitive]) -> Primitive | None:
@@ -28,7 +19,7 @@ def agent_of(primitive: Primitive, templates: Iterable[Primitive]) -> str:
 
 def parameters_of(primitive: Primitive, templates: Iterable[Primitive]) -> dict[str, str]:
     template = template_of(primitive, templates)
-    return merged((*primitive.instance, *(template.instance if template is not None else ())))
+    return merged((*(template.instance if template is not None else ()), *primitive.instance))
 
 
 def operations_of(primitive: Primitive, templates: Iterable[Primitive]) -> tuple[Operation, ...]:

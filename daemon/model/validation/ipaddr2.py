@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from daemon.model.agents import IPADDR2
@@ -12,18 +12,30 @@ from daemon.model.findings import Finding, error
 from daemon.model.options import suggestion
 from daemon.model.validation.effective import agent_of, parameters_of
 from daemon.model.values import FALSE_WORDS, TRUE_WORDS, BadValue, parse_duration_ms
+from datapath.ports import parse as parse_ports
 
-HASHES = ("sourceip", "sourceip-sourceport", "sourceip-sourceport-destport")
+HASHES = ("sourceip", "sourceip-sourceport", "sourceip-sourceport-destport", "sourcenet")
+ORDERS = ("network", "clusterip")
 MAC_MODES = ("multicast", "igmp", "unicast")
+DUPLICATES = ("refuse", "force")
 
 PARAMETERS = frozenset(
     {"ip", "nic", "cidr_netmask", "broadcast", "iflabel", "lvs_support", "lvs_ipv6_addrlabel"}
     | {"lvs_ipv6_addrlabel_value", "mac", "clusterip_hash", "unique_clone_address", "arp_interval", "arp_count"}
     | {"arp_count_refresh", "arp_bg", "arp_sender", "send_arp_opts", "flush_routes", "run_arping", "nodad"}
     | {"noprefixroute", "preferred_lft", "network_namespace", "trace_ra", "trace_file"}
-    | {"mac_mode", "drain_timeout", "hash_seed"}
+    | {"clusterip_hash_seed", "clusterip_firewall", "clusterip_table", "clusterip_chain", "clusterip_mac_mangle"}
+    | {
+        "mac_mode",
+        "drain_timeout",
+        "udp_timeout",
+        "hash_seed",
+        "clusterip_hash_order",
+        "port_rules",
+        "duplicate_address",
+    }
 )
-"""of the agent (resource-agents 4.12), and in the last line those of vipcast"""
+"""of the agent (resource-agents 4.12, and what it got in 2026), and in the last line those of vipcast"""
 
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _INTERFACE_MAX = 15  # IFNAMSIZ of linux/if.h, without the final NUL
@@ -94,10 +106,45 @@ def _values(resource: str, parameters: dict[str, str]) -> Iterator[Finding]:
     if mode == "igmp" and is_ipv6:
         yield _bad(resource, "mac_mode", mode, "possible with IPv6, use multicast")
     yield from _mac(resource, given.get("mac", ""), mode)
+    yield from _hashing(resource, given, is_ipv6)
 
 
 def _bad(resource: str, name: str, value: str, expected: str) -> Finding:
     return error("bad-parameter", f"{resource} {name}", f"{name}={value} of '{resource}' is not {expected}")
+
+
+def _hashing(resource: str, given: Mapping[str, str], is_ipv6: bool) -> Iterator[Finding]:
+    """What does not go together, and rules for ports, which say themselves what is wrong with them."""
+    if given.get("clusterip_hash_order") == "clusterip":
+        if is_ipv6:
+            yield _bad(resource, "clusterip_hash_order", "clusterip", "possible with IPv6, leave it out")
+        if given.get("clusterip_hash") == "sourcenet":
+            yield _bad(resource, "clusterip_hash_order", "clusterip", "possible with clusterip_hash=sourcenet")
+    if given.get("hash_seed") == "agent" and "cidr_netmask" not in given:
+        yield error(
+            "bad-parameter",
+            f"{resource} hash_seed",
+            f"hash_seed=agent of '{resource}' needs cidr_netmask: the agent computes its seed of the prefix too",
+            "name the prefix length in cidr_netmask, or the seed itself",
+        )
+    both = given.get("hash_seed", ""), given.get("clusterip_hash_seed", "")
+    if all(both) and _number_of(both[0]) != _number_of(both[1]):
+        yield _bad(resource, "clusterip_hash_seed", both[1], "the same as hash_seed: leave one out")
+    try:
+        parse_ports(given.get("port_rules", ""))
+    except ValueError as problem:
+        yield error("bad-parameter", f"{resource} port_rules", f"port_rules of '{resource}': {problem}")
+
+
+def _number_of(text: str) -> int | str:
+    try:
+        return int(text, 16) if text.lower().startswith("0x") else int(text)
+    except ValueError:
+        return text
+
+
+def _is_seed(text: str) -> bool:
+    return text == "agent" or _within(0, 0xFFFF_FFFF)(text)
 
 
 def _mac(resource: str, mac: str, mode: str) -> Iterator[Finding]:
@@ -186,10 +233,13 @@ _CHECKS: dict[str, tuple[Callable[[str], bool], str]] = {
     "ip": (_is_host_address, "the IPv4 or IPv6 address of a host"),
     "broadcast": (_is_broadcast, "an IPv4 address, + or -"),
     "clusterip_hash": (HASHES.__contains__, f"one of {', '.join(HASHES)}"),
+    "duplicate_address": (DUPLICATES.__contains__, f"one of {', '.join(DUPLICATES)}"),
     "mac_mode": (MAC_MODES.__contains__, f"one of {', '.join(MAC_MODES)}"),
     "nic": (_is_interface, f"the name of a network interface (at most {_INTERFACE_MAX} characters)"),
     "iflabel": (_is_label, "a label of letters and digits (and not 'vipcast')"),
-    "hash_seed": (_within(0, 0xFFFF_FFFF), "a number from 0 to 4294967295"),
+    "clusterip_hash_order": (ORDERS.__contains__, f"one of {', '.join(ORDERS)}"),
+    "hash_seed": (_is_seed, "a number from 0 to 4294967295, or 'agent'"),
+    "clusterip_hash_seed": (_within(0, 0xFFFF_FFFF), "a number from 0 to 4294967295"),
     "arp_count": (_within(0, 1000), "a number from 0 to 1000"),
     "arp_count_refresh": (_within(0, 1000), "a number from 0 to 1000"),
     "arp_interval": (_within(1, 60_000), "a number of milliseconds from 1 to 60000"),
@@ -197,4 +247,5 @@ _CHECKS: dict[str, tuple[Callable[[str], bool], str]] = {
     "noprefixroute": (_is_boolean, "a boolean, use true or false"),
     "nodad": (_is_boolean, "a boolean, use true or false"),
     "drain_timeout": (_is_duration, "a time such as 30s"),
+    "udp_timeout": (_is_duration, "a time such as 30s, or 0"),
 }

@@ -8,11 +8,21 @@ from collections.abc import Iterator
 from daemon.model.configuration import Configuration, Location
 from daemon.model.findings import Finding, error, warning
 from daemon.model.options import Check, check_values
-from daemon.model.values import parse_boolean, parse_integer
+from daemon.model.values import BadValue, parse_boolean, parse_integer
+from daemon.model.weights import WEIGHT, WEIGHT_MAX
+
+
+def _weight(text: str) -> int:
+    weight = parse_integer(text)
+    if not 0 <= weight <= WEIGHT_MAX:
+        raise BadValue(f"'{text}' is not a weight, use 0 to {WEIGHT_MAX}")
+    return weight
+
 
 _ATTRIBUTES: dict[str, Check] = {
     "standby": lambda text: text == "online" or parse_boolean(text),
     "maintenance": parse_boolean,
+    WEIGHT: _weight,
 }
 
 

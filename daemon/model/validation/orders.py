@@ -6,21 +6,35 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from daemon.model.configuration import Configuration, Order
+from daemon.model.configuration import AnyResource, Clone, Configuration, Group, Order, Primitive, ResourceSet
 from daemon.model.findings import Finding, error
-from daemon.model.values import BadValue, parse_boolean, parse_score
+from daemon.model.precedence import merged
+from daemon.model.values import TRUE_WORDS, BadValue, parse_boolean, parse_score
 
 Step = tuple[str, str]
 """(resource, action)"""
 
 
-def check(configuration: Configuration) -> Iterator[Finding]:
+def _waits(configuration: Configuration) -> dict[Step, dict[Step, str]]:
+    """What has to wait for what, and which constraint or group says so."""
     waits: dict[Step, dict[Step, str]] = {}
+    within = _Within(configuration)
+    for group in within.ordered_groups():
+        for first, then in pairwise(group.members):
+            waits.setdefault((then.id, "start"), {})[(first.id, "start")] = group.id
     for order in configuration.constraints:
-        if isinstance(order, Order) and order.first is not None and order.then is not None and is_mandatory(order):
-            action = order.first_action or "start"
-            then = (order.then, order.then_action or action)
-            waits.setdefault(then, {})[(order.first, action)] = order.id
+        if isinstance(order, Order):
+            for first_step, then_step in _steps(order):
+                for then_name in within.primitives(then_step[0]):
+                    firsts = waits.setdefault((then_name, then_step[1]), {})
+                    for first_name in within.primitives(first_step[0]):
+                        if first_name != then_name or first_step[1] != then_step[1]:
+                            firsts[first_name, first_step[1]] = order.id
+    return waits
+
+
+def check(configuration: Configuration) -> Iterator[Finding]:
+    waits = _waits(configuration)
     # One ring at a time, taken apart where it closes, so that each is named once.
     while True:
         try:
@@ -40,6 +54,56 @@ def check(configuration: Configuration) -> Iterator[Finding]:
             del waits[then][first]
         else:
             return
+
+
+class _Within:
+    """The primitives that an id stands for: an order with a group or a clone is one with everything in it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.tags = {tag.id: tag.members for tag in configuration.tags}
+        self.resources = {resource.id: resource for resource in configuration.walk()}
+
+    def ordered_groups(self) -> Iterator[Group]:
+        for resource in self.resources.values():
+            if isinstance(resource, Group) and merged(resource.meta).get("ordered", "true").lower() in TRUE_WORDS:
+                yield resource
+
+    def primitives(self, name: str) -> list[str]:
+        if name in self.tags:
+            members = [self.resources[member] for member in self.tags[name] if member in self.resources]
+        else:
+            members = [self.resources[name]] if name in self.resources else []
+        found = [one.id for member in members for one in _inside(member)]
+        return found or [name]
+
+
+def _inside(resource: AnyResource) -> Iterator[Primitive]:
+    inner = resource.child if isinstance(resource, Clone) else resource
+    yield from inner.members if isinstance(inner, Group) else (inner,)
+
+
+def _steps(order: Order) -> Iterator[tuple[Step, Step]]:
+    """What has to come before what, by a mandatory order: of two resources, or in sets and from set to set."""
+    if order.first is not None and order.then is not None and is_mandatory(order):
+        action = order.first_action or "start"
+        yield (order.first, action), (order.then, order.then_action or action)
+    last: tuple[ResourceSet, str] | None = None
+    for one in order.sets:
+        action = one.options.get("action", "start")
+        kind = one.options.get("kind")
+        if (kind == "Mandatory" if kind is not None else is_mandatory(order)) and _sequential(one):
+            yield from (((first, action), (then, action)) for first, then in pairwise(one.resources))
+        if last is not None and is_mandatory(order):
+            before, former = last
+            firsts = before.resources[-1:] if _sequential(before) else before.resources
+            thens = one.resources[:1] if _sequential(one) else one.resources
+            yield from (((first, former), (then, action)) for first in firsts for then in thens)
+        last = (one, action)
+
+
+def _sequential(one: ResourceSet) -> bool:
+    return one.options.get("sequential", "true").strip().lower() in TRUE_WORDS
 
 
 def is_mandatory(order: Order) -> bool:

@@ -8,12 +8,12 @@ from daemon.model.agents import STANDARDS
 from daemon.model.configuration import Clone, Configuration, Group, Primitive
 from daemon.model.findings import Finding, error, warning
 from daemon.model.options import META, check_values, unknown_names
+from daemon.model.precedence import merged
 from daemon.model.validation import clones
-from daemon.model.validation.effective import merged
 from daemon.model.values import BadValue, parse_boolean, parse_integer
 from daemon.model.xmltree import parse_xml
 
-SUPPORTED_STANDARDS = frozenset({"ocf", "systemd"})
+SUPPORTED_STANDARDS = frozenset({"ocf", "systemd", "stonith"})
 
 
 def check(configuration: Configuration) -> Iterator[Finding]:
@@ -44,7 +44,11 @@ def check(configuration: Configuration) -> Iterator[Finding]:
         elif kept.tag == "alerts":
             yield warning("unsupported-alerts", "alerts", "alerts are kept, but vipcast does not send them")
     if configuration.fencing:
-        yield warning("unsupported-fencing", "fencing-topology", "fencing levels are kept, but have no effect yet")
+        yield warning(
+            "unsupported-fencing",
+            "fencing-topology",
+            "fencing levels are not carried out: where one names several devices, no host is fenced",
+        )
 
 
 def _primitive(primitive: Primitive, templates: set[str]) -> Iterator[Finding]:

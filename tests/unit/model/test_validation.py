@@ -288,3 +288,27 @@ def test_only_what_an_edit_brought_is_a_new_warning() -> None:
     old = Configuration(properties=values("p", foo="bar"))
     new = old.model_copy(update={"resource_defaults": values("r", colour="red")})
     assert [finding.where for finding in new_warnings(old, new)] == ["colour"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("tcp/22:one:3", []),
+        ("tcp/22:one:4", [("error", "no-such-slot")]),
+        ("22:one:x", [("error", "bad-parameter")]),
+        ("*:refused", []),
+    ],
+)
+def test_rules_for_ports_name_slots_that_there_are(rules: str, found: list[tuple[str, str]]) -> None:
+    address = vip("v", ip="192.0.2.1", port_rules=rules)
+    meta = values("m", clone_max="4", clone_node_max="4", globally_unique="true")
+    assert codes(Configuration(resources=(Clone(id="c", child=address, meta=meta),))) == found
+
+
+def test_an_edit_names_the_remedy_for_what_does_not_go_together() -> None:
+    six = Configuration(resources=(vip("v", ip="fd00::1", clusterip_hash_order="clusterip"),))
+    (finding,) = validate(six)
+    assert finding.message == "clusterip_hash_order=clusterip of 'v' is not possible with IPv6, leave it out"
+    (finding,) = validate(Configuration(resources=(vip("v", ip="192.0.2.1", hash_seed="agent"),)))
+    assert "needs cidr_netmask" in finding.message
+    assert "name the prefix length" in finding.remedy
