@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.cluster import Cluster, truth
 from daemon.scheduler.graph import DONE, Graph, Op
 from daemon.scheduler.history import fence
+from daemon.scheduler.migration import abandoned_hosts
 from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
 
 DOWN = {Role.PROMOTED: Role.UNPROMOTED, Role.UNPROMOTED: Role.STOPPED, Role.STARTED: Role.STOPPED}
@@ -71,6 +72,8 @@ class ActionBuilder:
         target = instance.assigned
         moving = instance.current not in (None, target) and target is not None
         moving = moving and instance.next_role >= Role.STARTED
+        for host in abandoned_hosts(instance):
+            self._stop(instance, host, optional=False)
         restart, skip = self._multiple(instance)
         if instance.start_pending and target is not None:
             self._start(instance, target, optional=True)
@@ -81,10 +84,21 @@ class ActionBuilder:
             promote_again = recovers_by_demotion and instance.next_role == Role.PROMOTED
         role = self._restart(instance, restart or moving, promote_again, skip)
         self._transition(instance, role)
+        self._monitored(instance)
         for host in sorted(instance.demote_on.intersection(instance.running_on)):
             self._demote(instance, host, optional=False)
         for host in sorted(instance.recover_on.intersection(instance.running_on)):
             self._stop(instance, host, optional=False)
+
+    def _monitored(self, instance: Instance) -> None:
+        """What is to run is to be monitored, and that comes after a start, should there be one."""
+        host = instance.assigned
+        if host is None or instance.blocked or self.cluster.hosts[host].maintenance:
+            return
+        if self.cluster.options.maintenance or truth(instance.meta, "maintenance", False):
+            return
+        if instance.next_role > Role.STOPPED or not instance.managed:
+            self._start(instance, host, optional=True)
 
     def _must_restart(self, instance: Instance) -> bool:
         """Of an instance that stays where it is: does what has happened ask for a stop first?"""
@@ -98,10 +112,23 @@ class ActionBuilder:
 
     def _multiple(self, instance: Instance) -> tuple[bool, set[str]]:
         """(whether running twice asks for a restart, where the run is the one that stays)"""
+        if instance.migrating is not None:
+            return (False, {instance.migrating[1]}) if self._goes_on(instance) else (True, set())
         if not self._multiply_active(instance) or instance.multiple_active in {"block", "stop_only"}:
             return False, set()
         keeps = instance.multiple_active == "stop_unexpected" and instance.assigned in instance.running_on
         return True, {instance.assigned} if keeps and instance.assigned is not None else set()
+
+    def _goes_on(self, instance: Instance) -> bool:
+        """Can the migration that has begun be ended as it was meant?"""
+        return (
+            instance.migratable
+            and instance.managed
+            and not (instance.failed or instance.start_pending)
+            and len(instance.running_on) == 2
+            and (instance.current, instance.assigned) == instance.migrating
+            and not any(self.cluster.hosts[host].unclean for host in instance.running_on)
+        )
 
     def _multiply_active(self, instance: Instance) -> bool:
         hosts = self.cluster.hosts
@@ -188,10 +215,19 @@ class ActionBuilder:
         if needs == "nothing" or self.cluster.quorate:
             return
         policy = self.cluster.options.no_quorum
+        if policy == "demote":
+            policy = self._demoted_without_quorum(instance)
         if policy in {"stop", "suicide"}:
             op.runnable, op.waits = False, "no quorum"
         elif policy == "freeze" and (not instance.running_on or instance.next_role > instance.role):
             op.runnable, op.waits = False, "no quorum, and no-quorum-policy is freeze"
+
+    def _demoted_without_quorum(self, instance: Instance) -> str:
+        """no-quorum-policy=demote: what has roles goes on without being promoted, everything else stops."""
+        if instance.role < Role.UNPROMOTED:
+            return "stop"
+        instance.next_role = min(instance.next_role, Role.UNPROMOTED)
+        return "ignore"
 
     def _stop(self, instance: Instance, host: str, optional: bool) -> Op:
         op = self._new(instance, "stop", host, optional)

@@ -1,25 +1,28 @@
-"""The plan that comes out of a settled graph: placements, actions with what they wait for, monitors, reasons."""
+"""The plan that comes out of a settled graph: placements, actions with what they wait for, monitors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
+from daemon.scheduler.calendar import next_change_ms
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.failures import failcount, recorded
 from daemon.scheduler.followers import Followers
-from daemon.scheduler.graph import Graph, Op, Relation
+from daemon.scheduler.graph import Graph
+from daemon.scheduler.motives import motive
 from daemon.scheduler.operations import recurring_of
 from daemon.scheduler.ordering import Orderings
-from daemon.scheduler.reasons import reasons
+from daemon.scheduler.storedfaults import stored_faults
 from daemon.scheduler.units import CloneUnit, Instance, Role
-from daemon.scheduler.view import Action, Plan, Recurring
+from daemon.scheduler.view import Action, Limits, Plan, Reason, Recurring
+from daemon.scheduler.waiting import EXECUTED, Waiting, circles_broken, key_of, without
 
 EXPIRY_GRAIN_MS = 1_000
 """fail counts expire by whole seconds"""
-EXECUTED = frozenset({"start", "stop", "promote", "demote", "monitor", "fence"})
 
 
-def answer(cluster: Cluster, graph: Graph, orderings: Orderings) -> Plan:
+def answer(cluster: Cluster, graph: Graph, orderings: Orderings, why: Callable[[], tuple[Reason, ...]]) -> Plan:
+    """`why` is asked for the reasons when somebody wants them."""
     followers = Followers(cluster, orderings)
     placement: dict[str, tuple[str, ...]] = {}
     promoted: dict[str, tuple[str, ...]] = {}
@@ -45,15 +48,17 @@ def answer(cluster: Cluster, graph: Graph, orderings: Orderings) -> Plan:
         slots,
         tuple(_actions(cluster, graph, followers)),
         tuple(_recurring(cluster)),
-        tuple(reasons(cluster, graph)),
         followers.unready(),
         _recheck_ms(cluster),
-        tuple(dict.fromkeys(cluster.findings)),
+        tuple(dict.fromkeys((*stored_faults(cluster.view.configuration), *cluster.findings))),
+        {u.address: tuple(u.idle_hosts) for u in followers.addresses if u.address is not None and u.idle_hosts},
+        Limits(cluster.options.batch_limit, cluster.options.node_action_limit),
+        why,
     )
 
 
 def _recheck_ms(cluster: Cluster) -> int | None:
-    """When the next fail count that still counts will have expired."""
+    """When the next fail count that still counts will have expired, or a node that is back may be given something."""
     due = [
         last + instance.failure_timeout_ms + EXPIRY_GRAIN_MS
         for instance in cluster.instances()
@@ -62,79 +67,30 @@ def _recheck_ms(cluster: Cluster) -> int | None:
         for count, last in (recorded(cluster, instance, host),)
         if count and last and failcount(cluster, instance, host)
     ]
-    return min(due, default=None)
+    dated = next_change_ms(cluster.view.configuration, cluster.view.now_ms)
+    return min((*due, *cluster.rechecks_ms, *(() if dated is None else (dated,))), default=None)
 
 
 # ---- actions
 
 
-def key_of(op: Op) -> str:
-    """`web_start_0@a1`, `fence@a1`."""
-    if isinstance(op.unit, Instance):
-        return f"{op.unit.name}_{op.task}_0@{op.host}"
-    return op.key
-
-
 def _actions(cluster: Cluster, graph: Graph, followers: Followers) -> list[Action]:
     due = [op for op in graph.due() if not op.pseudo and op.task in EXECUTED and op.host is not None]
-    waits = {key_of(op): {key_of(first) for first in _before(op)} for op in due}
+    waiting = Waiting(graph.ops)
+    waits = {key_of(op): waiting.keys_before(op) for op in due}
     extra: dict[str, Action] = {}
     for op in due:
         for needed in followers.waits(op):
             extra[needed.key] = needed
-            waits[key_of(op)].add(needed.key)
-    _break_circles(cluster, waits)
+            waits[key_of(op)] = tuple(sorted({*waits[key_of(op)], needed.key}))
+    waits = circles_broken(waits, cluster.findings)
     found: dict[str, Action] = {}
     for op in due:
         key = key_of(op)
         assert op.host is not None
         instance = op.unit.name if isinstance(op.unit, Instance) else op.host
-        after = tuple(sorted(waits[key] - {key}))
-        found[key] = Action(key, op.host, instance, op.task, 0, after, op.reason or op.because)
+        found[key] = Action(key, op.host, instance, op.task, 0, without(waits[key], key), motive(cluster, op))
     return [found[key] for key in sorted(found)] + [extra[key] for key in sorted(extra)]
-
-
-def _before(op: Op) -> Iterator[Op]:
-    """The real operations that have to be done before, seen through points of order."""
-    seen: set[int] = {id(op)}
-    stack = [op]
-    while stack:
-        then = stack.pop()
-        for edge in then.before:
-            first = edge.first
-            if id(first) in seen or not _binds(edge.relation, first, op):
-                continue
-            seen.add(id(first))
-            if first.pseudo or first.task not in EXECUTED:
-                stack.append(first)
-            elif first.due:
-                yield first
-
-
-def _binds(relation: Relation, first: Op, then: Op) -> bool:
-    if relation == Relation.NONE:
-        return False
-    if relation == Relation.SAME_HOST_REQUIRED:
-        return first.host == then.host
-    return True
-
-
-def _break_circles(cluster: Cluster, waits: dict[str, set[str]]) -> None:
-    """Nothing may wait for itself: where orders go in a circle, the first by name goes ahead, and it is said."""
-    left = {key: {w for w in after if w in waits} for key, after in waits.items()}
-    while left:
-        ready = [key for key, after in left.items() if not after]
-        if not ready:
-            victim = min(left)
-            cluster.findings.append(
-                f"Orders go in a circle at {victim}: it does not wait for {sorted(left[victim])}"
-            )
-            waits[victim] -= left[victim]
-            ready = [victim]
-        for key in ready:
-            del left[key]
-        gone = set(ready)
-        left = {key: after - gone for key, after in left.items()}
 
 
 # ---- recurring operations

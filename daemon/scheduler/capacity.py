@@ -72,15 +72,18 @@ class Capacity:
         for unit in company:
             self._add(unit, company, total)
         usable = [host for host, score in instance.allowed.items() if score >= 0 and self.cluster.available(host)]
-        roomiest: str | None = None
-        for host in sorted(usable):
-            if roomiest is None or self.compare(host, roomiest) < 0:
-                roomiest = host
         whole = [host for host in usable if self._fits(total, host)]
         if whole:
             ban(instance, [host for host in usable if host not in whole], "utilization")
             return None
         ban(instance, [host for host in usable if not self._fits(self.need(instance), host)], "utilization")
+        return self._roomiest(sorted(usable))
+
+    def _roomiest(self, hosts: list[str]) -> str | None:
+        roomiest: str | None = None
+        for host in hosts:
+            if roomiest is None or self.compare(host, roomiest) < 0:
+                roomiest = host
         return roomiest
 
     def _fits(self, need: Amounts, host: str) -> bool:

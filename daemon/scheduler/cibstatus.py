@@ -18,7 +18,7 @@ from daemon.model.values import BadValue, add_scores, parse_boolean, parse_durat
 from daemon.model.xmltree import XmlNode, parse_xml
 from daemon.scheduler.cluster import Options, merged, span_ms
 from daemon.scheduler.rules import Facts
-from daemon.scheduler.view import NodeView, OperationView, View
+from daemon.scheduler.view import NodeView, OperationView, TicketView, View
 
 STATUSES = {
     -1: "pending",
@@ -60,7 +60,7 @@ def read_view(document: bytes | str, now_ms: int) -> View:
     if stamp is not None and stamp.isdigit():
         now_ms = int(stamp) * 1000
     quorate = _true(root.get("have-quorum"), False)
-    options = Options.of(merged(configuration.properties, Facts(now_ms=now_ms), first="cib-bootstrap-options"))
+    options = Options.of(merged(configuration.properties, Facts(now_ms=now_ms)))
     feature_set, leader = _feature_set(root.get("crm_feature_set")), root.get("dc-uuid") or ""
     reader = _Reader(configuration, options, now_ms, feature_set, leader)
     reader.read(status)
@@ -72,6 +72,8 @@ def read_view(document: bytes | str, now_ms: int) -> View:
         last_failure_ms=reader.last_failure_ms,
         quorate=quorate,
         now_ms=now_ms,
+        tickets=_tickets(status),
+        locks=reader.locks,
         notes=tuple(str(finding) for finding in findings),
     )
     if not quorate and options.no_quorum in {"suicide", "fence"}:
@@ -102,6 +104,7 @@ class _Reader:
         self.operations: list[OperationView] = []
         self.failures: dict[tuple[str, str], int] = {}
         self.last_failure_ms: dict[tuple[str, str], int] = {}
+        self.locks: dict[str, tuple[str, int]] = {}
         self.serial = 0
 
     def read(self, status: XmlNode) -> None:
@@ -202,10 +205,16 @@ class _Reader:
         for lrm in state.all("lrm"):
             for resources in lrm.all("lrm_resources"):
                 for resource in resources.all("lrm_resource"):
+                    self._lock(node, resource)
                     entries = [op for op in resource.all("lrm_rsc_op") if op.get("operation") in EFFECTIVE]
                     entries.reverse()  # of entries that nothing orders, the one written later comes first
                     for entry in sorted(entries, key=cmp_to_key(_older)):
                         self._operation(node, resource, entry)
+
+    def _lock(self, node: str, resource: XmlNode) -> None:
+        since = resource.get("shutdown-lock") or ""
+        if since.isdigit() and int(since):
+            self.locks[resource.get("id") or ""] = (node, int(since) * 1000)
 
     def _operation(self, node: str, resource: XmlNode, entry: XmlNode) -> None:
         status = STATUSES.get(_number(entry.get("op-status"), 0))
@@ -227,14 +236,23 @@ class _Reader:
                 stamp_ms=int(stamp) * 1000 if stamp.isdigit() else 0,
                 definition=entry.get("op-digest") or "",
                 reason=entry.get("exit-reason") or "",
-                details=dict(entry.attributes),
+                details={**entry.attributes, "class": resource.get("class") or ""},
             )
         )
 
 
+def _tickets(status: XmlNode) -> dict[str, TicketView]:
+    states = [state for tickets in status.all("tickets") for state in tickets.all("ticket_state")]
+    return {
+        state.get("id") or "": TicketView(_true(state.get("granted"), False), _true(state.get("standby"), False))
+        for state in states
+    }
+
+
 def _attributes(section: XmlNode | None) -> dict[str, str]:
     values: dict[str, str] = {}
-    for group in section.all("instance_attributes") if section is not None else ():
+    # of several sets the last one counts, as everywhere (daemon.model.precedence)
+    for group in reversed(list(section.all("instance_attributes"))) if section is not None else ():
         for pair in group.all("nvpair"):
             name, value = pair.get("name"), pair.get("value")
             if name is not None and value is not None:

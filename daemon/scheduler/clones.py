@@ -13,7 +13,7 @@ from daemon.model.configuration import INFINITY
 from daemon.scheduler import promotion, slots
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.colocation import apply_to_scores, has_influence, intersect, this_with, with_this
-from daemon.scheduler.scores import ban
+from daemon.scheduler.scores import Snapshot, ban, note, restore, snapshot
 from daemon.scheduler.units import (
     CloneUnit,
     Colocation,
@@ -23,6 +23,7 @@ from daemon.scheduler.units import (
     Unit,
     first_assigned,
     hosts_running,
+    places,
 )
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ def number_of(copy: Unit) -> int:
 def compare(placement: Placement, clone: CloneUnit, left: Instance | GroupUnit, right: Instance | GroupUnit) -> int:
     """Negative if `left` shall choose first: what runs well keeps its place, what is free takes what is left."""
     cluster = placement.cluster
-    places = hosts_running(left), hosts_running(right)
-    if places[0] and places[1] and len(places[0]) != len(places[1]):
-        return len(places[0]) - len(places[1])
-    homes = _home(left, places[0]), _home(right, places[1])
+    runs = places(left), places(right)
+    if runs[0] and runs[1] and len(runs[0]) != len(runs[1]):
+        return len(runs[0]) - len(runs[1])
+    homes = _home(left, runs[0]), _home(right, runs[1])
     if homes[0][1] != homes[1][1]:
         return -1 if homes[0][1] else 1
     if left.priority != right.priority:
@@ -86,13 +87,13 @@ def compare(placement: Placement, clone: CloneUnit, left: Instance | GroupUnit, 
     return pull or number_of(left) - number_of(right)
 
 
-def _home(copy: Instance | GroupUnit, places: list[str]) -> tuple[str | None, bool]:
+def _home(copy: Instance | GroupUnit, runs: list[str]) -> tuple[str | None, bool]:
     """(where it runs, whether that is all right); None where it runs nowhere, or where it may not be."""
-    if not places:
+    if not runs:
         return None, True
-    if copy.allowed.get(places[0], -1) < 0:
+    if copy.allowed.get(runs[0], -1) < 0:
         return None, False
-    return places[0], True
+    return runs[0], True
 
 
 def _failed(copy: Instance | GroupUnit) -> bool:
@@ -101,7 +102,8 @@ def _failed(copy: Instance | GroupUnit) -> bool:
 
 def _pull(placement: Placement, copy: Instance | GroupUnit, host: str) -> int:
     """What colocations make of an instance's present place."""
-    scores = {host: copy.allowed.get(host, 0)}
+    here = placement.cluster.hosts[host]
+    scores = {host: 0 if here.online and not here.shutdown else -INFINITY}
     for colocation in this_with(copy):
         factor = colocation.score / INFINITY
         scores = placement.merging.collect(
@@ -141,6 +143,35 @@ def _assign_copies(placement: Placement, clone: CloneUnit) -> None:
             placement.assign(copy, None, final=True)
         elif _assign_copy(placement, clone, copy, None) is not None:
             assigned += 1
+    if not clone.unique:
+        _keep_what_runs(placement, clone)
+
+
+def _keep_what_runs(placement: Placement, clone: CloneUnit) -> None:
+    """Copies that nobody can tell apart change places, where one would be stopped for another to start there.
+
+    The peer does not: there a copy that has just been refused its host gives way to one that was asked later, and the
+    next plan says the same again, for ever.
+    """
+    idle = {copy.running_on[0]: copy for copy in clone.copies if _is_idle(copy)}
+    for fresh in clone.copies:
+        kept = idle.pop(fresh.assigned, None) if fresh.assigned is not None and not fresh.running_on else None
+        if kept is None:
+            continue
+        for old, new in zip(kept.instances(), fresh.instances(), strict=True):
+            host, tables = new.assigned, (snapshot(old), snapshot(new))
+            restore(old, tables[1])
+            restore(new, tables[0])
+            old.next_role = new.next_role
+            placement.put(new, None, force=True, final=True)
+            placement.put(old, host, force=True, final=True)
+
+
+def _is_idle(copy: Instance | GroupUnit) -> bool:
+    """It runs on one host, well, and was given none."""
+    if copy.assigned is not None or copy.orphan or len(copy.running_on) != 1:
+        return False
+    return not any(instance.failed for instance in copy.instances())
 
 
 def _ban_everywhere(placement: Placement, copy: Unit) -> None:
@@ -150,12 +181,12 @@ def _ban_everywhere(placement: Placement, copy: Unit) -> None:
 
 
 def _preferred(cluster: Cluster, clone: CloneUnit, copy: Instance | GroupUnit, optimal: int) -> str | None:
-    places = hosts_running(copy)
-    if not places or (isinstance(copy, Instance) and copy.failed):
+    runs = places(copy)
+    if not runs or (isinstance(copy, Instance) and copy.failed):
         return None
-    if not cluster.available(places[0]) or clone.counts.get(places[0], 0) >= optimal:
+    if not cluster.available(runs[0]) or clone.counts.get(runs[0], 0) >= optimal:
         return None
-    return places[0]
+    return runs[0]
 
 
 def _stay(placement: Placement, clone: CloneUnit, copy: Instance | GroupUnit, home: str, available: int) -> bool:
@@ -189,15 +220,15 @@ def _stay(placement: Placement, clone: CloneUnit, copy: Instance | GroupUnit, ho
     return True
 
 
-def _tables(unit: Unit) -> dict[str, dict[str, int]]:
-    found = {unit.id: dict(unit.allowed)}
+def _tables(unit: Unit) -> dict[str, Snapshot]:
+    found = {unit.id: snapshot(unit)}
     for child in unit.children:
         found |= _tables(child)
     return found
 
 
-def _restore(unit: Unit, tables: dict[str, dict[str, int]]) -> None:
-    unit.allowed = dict(tables[unit.id])
+def _restore(unit: Unit, tables: dict[str, Snapshot]) -> None:
+    restore(unit, tables[unit.id])
     for child in unit.children:
         _restore(child, tables)
 
@@ -215,14 +246,20 @@ def _assign_copy(
         return None
     for host in list(copy.allowed):
         if not _may_host(placement, clone, copy, host):
-            copy.allowed[host] = -INFINITY
-            for child in copy.children:
-                if host in child.allowed:
-                    child.allowed[host] = -INFINITY
+            for unit in (copy, *copy.children):
+                if host in unit.allowed:
+                    note(unit, host, unit.allowed[host], -INFINITY, _full(placement, clone, host))
     chosen = placement.assign(copy, prefer, final=prefer is None)
     if chosen is not None and chosen in clone.allowed:
         clone.counts[chosen] = clone.counts.get(chosen, 0) + 1
     return chosen
+
+
+def _full(placement: Placement, clone: CloneUnit, host: str) -> str:
+    """What keeps a copy away from a host as such, for the reasons."""
+    if clone.counts.get(host, 0) >= clone.clone_node_max:
+        return "clone-node-max"
+    return "its clone may not run there" if placement.cluster.available(host) else "the host cannot run it"
 
 
 def _may_host(placement: Placement, clone: CloneUnit, copy: Unit, host: str) -> bool:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from daemon.model.configuration import AttributeSet
+from daemon.model.configuration import INFINITY, AttributeSet
+from daemon.model.precedence import by_precedence
 from daemon.model.values import BadValue, parse_boolean, parse_duration_ms
+from daemon.scheduler.failcounts import FailCounts
 from daemon.scheduler.rules import Facts, holds
 from daemon.scheduler.units import Colocation, Host, Instance, Role, Unit
 from daemon.scheduler.view import View
 
 
-def merged(sets: tuple[AttributeSet, ...], facts: Facts, first: str = "") -> dict[str, str]:
-    """The name/value pairs that count: sets whose rule holds, by falling score, the first definition wins.
-
-    `first` names a set that comes before all others (cluster-options' `cib-bootstrap-options`).
-    """
-
-    def order(entry: tuple[int, AttributeSet]) -> tuple[bool, int, int]:
-        position, attributes = entry
-        try:
-            score = int(attributes.score or 0)
-        except ValueError:
-            score = 1_000_000 if attributes.score in {"INFINITY", "+INFINITY"} else 0
-        return (attributes.id != first, -score, position)
-
+def merged(sets: tuple[AttributeSet, ...], facts: Facts) -> dict[str, str]:
+    """The name/value pairs that count, of the sets whose rule holds."""
+    if not sets:
+        return {}
+    if len(sets) == 1 and sets[0].rule is None:
+        return dict(sets[0].values)
     values: dict[str, str] = {}
-    for _, attributes in sorted(enumerate(sets), key=order):
+    for attributes in by_precedence(sets):
         if attributes.rule is None or holds(attributes.rule, facts):
             for name, value in attributes.values.items():
                 values.setdefault(name, value)
@@ -46,14 +41,15 @@ def truth(values: Mapping[str, str], name: str, default: bool) -> bool:
 
 
 def whole(values: Mapping[str, str], name: str, default: int) -> int:
-    """A count; anything that is none counts as 0, as Pacemaker does."""
+    """A count; what is none counts as the number that it begins with, else as 0, as in Pacemaker."""
     text = values.get(name)
     if text is None:
         return default
-    try:
-        return max(0, int(text))
-    except ValueError:
-        return 0
+    begins = _BEGINNING.match(text)
+    return min(int(begins[1]), INFINITY) if begins else 0
+
+
+_BEGINNING = re.compile(r"\s*\+?([0-9]{1,18})")
 
 
 def span_ms(values: Mapping[str, str], name: str, default: int = 0) -> int:
@@ -64,6 +60,14 @@ def span_ms(values: Mapping[str, str], name: str, default: int = 0) -> int:
         return parse_duration_ms(text)
     except BadValue:
         return default
+
+
+def _policy(text: str) -> str:
+    """no-quorum-policy; what is none counts as stop, and fence is the newer word for suicide."""
+    word = text.strip().lower()
+    if word == "fence":
+        return "suicide"
+    return word if word in {"ignore", "freeze", "demote", "suicide"} else "stop"
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,10 @@ class Options:
     concurrent_fencing: bool
     health_strategy: str
     shutdown_lock: bool
+    batch_limit: int
+    """actions that may be under way in the cluster at the same time; 0: as many as there are"""
+    node_action_limit: int
+    """the same, on each node"""
     values: dict[str, str]
 
     @classmethod
@@ -94,7 +102,7 @@ class Options:
             maintenance=truth(values, "maintenance-mode", False),
             stop_all=truth(values, "stop-all-resources", False),
             stop_orphans=truth(values, "stop-orphan-resources", True),
-            no_quorum=values.get("no-quorum-policy", "stop"),
+            no_quorum=_policy(values.get("no-quorum-policy", "stop")),
             probe=truth(values, "enable-startup-probes", True),
             start_failure_is_fatal=truth(values, "start-failure-is-fatal", True),
             placement=values.get("placement-strategy", "default"),
@@ -102,6 +110,8 @@ class Options:
             concurrent_fencing=truth(values, "concurrent-fencing", True),
             health_strategy=values.get("node-health-strategy", "none"),
             shutdown_lock=truth(values, "shutdown-lock", False),
+            batch_limit=whole(values, "batch-limit", 0),
+            node_action_limit=whole(values, "node-action-limit", 0),
             values=values,
         )
 
@@ -131,9 +141,17 @@ class Cluster:
     fence: dict[str, str] = field(default_factory=dict)
     """host → why it has to be fenced"""
     preferences: list[Preference] = field(default_factory=list)
+    rechecks_ms: list[int] = field(default_factory=list)
+    """when time alone will change the plan, apart from failures that expire"""
+    idle: frozenset[str] = frozenset()
+    """instances of clones that were given a place for which there is no partner to go with"""
     have_fencing: bool = False
     """some fencing device is configured"""
     quorate: bool = True
+    failcounts: FailCounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.failcounts = FailCounts(self.view.failures, self.view.last_failure_ms)
 
     def instances(self) -> Iterator[Instance]:
         for unit in self.units:

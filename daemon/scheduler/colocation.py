@@ -11,7 +11,8 @@ from __future__ import annotations
 from daemon.model.configuration import INFINITY
 from daemon.model.values import add_scores
 from daemon.scheduler.cluster import Cluster
-from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, Role, Unit, hosts_running
+from daemon.scheduler.scores import note, replace_table
+from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, Role, Unit, places
 
 UNUSABLE = -INFINITY // 2 - 1
 """marks a host, within one merge, that a positive preference must not make attractive again"""
@@ -28,7 +29,7 @@ def connect(cluster: Cluster, colocation: Colocation) -> None:
 def has_influence(colocation: Colocation, primary: Unit | None = None) -> bool:
     """Do the dependent's wishes count for the primary?  Always, while the primary runs nowhere yet."""
     allowed = colocation.influence if colocation.influence is not None else colocation.dependent.critical
-    return allowed or not hosts_running(primary or colocation.primary)
+    return allowed or not places(primary or colocation.primary)
 
 
 def _order_key(unit: Unit) -> tuple[int, int, bool, str]:
@@ -143,11 +144,7 @@ class Merging:
             colocation.dependent, primary, primary.allowed, colocation, factor, positive, active=True
         )
         if merged is not primary.allowed:
-            for host, score in merged.items():
-                before = primary.allowed.get(host)
-                if before is not None and score != before:
-                    primary.origins.setdefault(host, []).append((colocation.id, score - before))
-            primary.allowed = merged
+            replace_table(primary, merged, colocation.id)
 
     def own_wishes(self, unit: Unit) -> dict[str, int]:
         """A unit's scores with those of what it has to be with, and of what that has to be with."""
@@ -312,27 +309,20 @@ def apply_to_scores(cluster: Cluster, dependent: Unit, primary: Unit, colocation
         return
     wanted = attribute(cluster, host_of_primary, colocation.node_attribute)
     work = dict(dependent.allowed)
-    changes: dict[str, int] = {}
     for host, score in work.items():
         if host_of_primary is None:
-            changes[host] = -colocation.score
             work[host] = add_scores(-colocation.score, score)
         elif same(attribute(cluster, host, colocation.node_attribute), wanted):
             if colocation.score < INFINITY:
-                changes[host] = colocation.score
                 work[host] = add_scores(colocation.score, score)
         elif colocation.score >= INFINITY:
-            changes[host] = -INFINITY
             work[host] = -INFINITY
     if colocation.mandatory or any_available(cluster, work):
-        dependent.allowed = work
-        for host, change in changes.items():
-            dependent.origins.setdefault(host, []).append((colocation.id, change))
+        replace_table(dependent, work, colocation.id)
 
 
 def intersect(dependent: Unit, hosts: set[str], colocation: Colocation) -> None:
     """The dependent may run only on these hosts."""
-    for host in dependent.allowed:
+    for host, before in dependent.allowed.items():
         if host not in hosts:
-            dependent.allowed[host] = -INFINITY
-            dependent.origins.setdefault(host, []).append((colocation.id, -INFINITY))
+            note(dependent, host, before, -INFINITY, colocation.id)

@@ -10,7 +10,7 @@ from daemon.scheduler.cluster import Cluster, truth, whole
 from daemon.scheduler.colocation import connect
 from daemon.scheduler.graph import Relation
 from daemon.scheduler.ordering import BLOCKS, IMPLIES, ORDERED, Ordering, Orderings
-from daemon.scheduler.preferences import expand
+from daemon.scheduler.preferences import expand, resolve
 from daemon.scheduler.scores import score_of
 from daemon.scheduler.units import CloneUnit, Colocation, Role, Unit
 from daemon.scheduler.unpack import ROLES
@@ -76,7 +76,7 @@ class _Orders:
         return 0
 
     def _at_least(
-        self, name: str, first: Unit, task: str, then: Unit, then_task: str, relation: Relation, minimum: int
+        self, name: str, first: Unit, task: str, then: Unit, then_task: str, relation: int, minimum: int
     ) -> None:
         """`then` waits until so many instances of `first` are up; fewer block it."""
         gate = self.graph.op(None, "clone-min", None, f"clone-min:{name}")
@@ -141,11 +141,12 @@ class _Orders:
                     Ordering(first, tasks[0], None, "", Relation.MIN_RUNNABLE, then_op=gate)
                 )
             for then in then_units:
-                self.orderings.entries.append(Ordering(None, "", then, tasks[1], BLOCKS | ORDERED, first_op=gate))
+                self.orderings.entries.append(Ordering(None, "", then, tasks[1], relation | BLOCKS, first_op=gate))
             return
-        if truth(one[0].options, "sequential", True):
+        # between sets, only one that says that it is sequential is spoken for by its first or last resource
+        if truth(one[0].options, "sequential", False):
             first_units = first_units[:1] if inverse else first_units[-1:]
-        if truth(two[0].options, "sequential", True):
+        if truth(two[0].options, "sequential", False):
             then_units = then_units[-1:] if inverse else then_units[:1]
         for first in first_units:
             for then in then_units:
@@ -164,7 +165,7 @@ def _symmetrical(word: str | None, kind: str) -> bool:
     return True if word is None else truth({"x": word}, "x", True)
 
 
-def _relation(kind: str, task: str, symmetrical: bool) -> Relation:
+def _relation(kind: str, task: str, symmetrical: bool) -> int:
     if kind == "optional":
         return ORDERED
     if kind == "serialize":
@@ -174,7 +175,7 @@ def _relation(kind: str, task: str, symmetrical: bool) -> Relation:
     return ORDERED | IMPLIES | BLOCKS if task in {"start", "promote"} else ORDERED | IMPLIES
 
 
-def _inverse(kind: str) -> Relation:
+def _inverse(kind: str) -> int:
     return ORDERED if kind == "optional" else ORDERED | Relation.THEN_IMPLIES_FIRST
 
 
@@ -189,8 +190,11 @@ def unpack_colocations(cluster: Cluster, orderings: Orderings) -> None:
                 continue
             dependents = expand(cluster, constraint.resource or "")
             primaries = expand(cluster, constraint.with_resource or "")
-            if len(dependents) > 1 and len(primaries) > 1:
-                cluster.findings.append(f"The colocation '{constraint.id}' is between two tags: it is ignored")
+            references = (constraint.resource, constraint.with_resource)
+            if dependents and primaries and all(resolve(cluster, one) is None for one in references):
+                cluster.findings.append(
+                    f"The colocation '{constraint.id}' is between two tags or templates: it is ignored"
+                )
                 continue
             for dependent in dependents:
                 for primary in primaries:

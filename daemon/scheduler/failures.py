@@ -11,33 +11,12 @@ from daemon.scheduler.view import OperationView
 KEPT_PROBES = frozenset({0, 7, 8, 190, 191})
 
 
-def names(instance: Instance) -> set[str]:
-    """Under which names failures of this instance are counted: anonymous ones share theirs."""
-    base = instance.id.partition(":")[0]
-    top = instance.top
-    if isinstance(top, CloneUnit) and not top.unique:
-        return {base}
-    return {instance.id}
-
-
-def matches(instance: Instance, counted: str) -> bool:
-    top = instance.top
-    if isinstance(top, CloneUnit) and not top.unique:
-        return counted.partition(":")[0] == instance.id.partition(":")[0]
-    return counted == instance.id
-
-
 def recorded(cluster: Cluster, instance: Instance, host: str) -> tuple[int, int]:
     """(fail count, time of the last failure in ms), whether or not it has expired."""
-    view = cluster.view
-    count = min(
-        INFINITY, sum(n for (name, node), n in view.failures.items() if node == host and matches(instance, name))
-    )
-    last = max(
-        (t for (name, node), t in view.last_failure_ms.items() if node == host and matches(instance, name)),
-        default=0,
-    )
-    return count, last
+    top = instance.top
+    if isinstance(top, CloneUnit) and not top.unique:
+        return cluster.failcounts.of_all(instance.id.partition(":")[0], host)
+    return cluster.failcounts.of(instance.id, host)
 
 
 def failcount(cluster: Cluster, instance: Instance, host: str) -> int:

@@ -31,7 +31,7 @@ def schedule_fencing(cluster: Cluster, graph: Graph) -> list[Op]:
 
 
 def _order(graph: Graph, instance: Instance, host: Host, fence: Op) -> None:
-    for op in graph.of(instance):
+    for op in graph.all_of(instance):
         if op.needs == "fencing":
             graph.edge(fence, op, Relation.ORDERED)
         elif (

@@ -7,14 +7,17 @@ causes (`on-fail`) is applied when all of them have been read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from operator import attrgetter
 
-from daemon.model.configuration import INFINITY
-from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.cluster import Cluster, merged, truth
+from daemon.scheduler.migration import still_arriving
 from daemon.scheduler.operations import OnFail
 from daemon.scheduler.outcomes import Reading, take
-from daemon.scheduler.scores import ban, prefer
-from daemon.scheduler.units import CloneUnit, GroupUnit, Host, Instance, Role, Unit, hosts_running
+from daemon.scheduler.presence import add_running, block, put_active_first
+from daemon.scheduler.rules import Facts
+from daemon.scheduler.scores import ban, score_of
+from daemon.scheduler.units import CloneUnit, GroupUnit, Host, Instance, Role, Unit, hosts_running, places
 from daemon.scheduler.unpack import new_copy, target_role
 from daemon.scheduler.view import OperationView
 
@@ -24,18 +27,41 @@ IRRELEVANT = frozenset({"notify", "meta-data", "validate-all", "delete", "cancel
 def read_history(cluster: Cluster) -> None:
     """Put every result in: units get roles, places and failures; orphans appear."""
     grouped: dict[tuple[str, str], list[OperationView]] = {}
-    for operation in sorted(cluster.view.operations, key=lambda result: (result.serial, result.node)):
+    for operation in sorted(cluster.view.operations, key=attrgetter("serial", "node")):
         if operation.node in cluster.hosts:
             grouped.setdefault((operation.node, operation.instance), []).append(operation)
+    locking = cluster.options.shutdown_lock and cluster.view.locks is not None
     for (node, name), results in grouped.items():
         host = cluster.hosts[node]
         # without fencing nobody waits for what a host that is gone may still be running
-        if host.online or cluster.options.fencing:
+        if host.online or cluster.options.fencing or locking:
             _resource(cluster, host, name, results)
+    for unit in cluster.units:
+        put_active_first(cluster, unit)
+    for name, node in sorted(cluster.view.homes):
+        if node in cluster.hosts:
+            _home(cluster, name, node)
 
 
-def _resource(cluster: Cluster, host: Host, name: str, results: Iterable[OperationView]) -> None:
+def _home(cluster: Cluster, name: str, node: str) -> None:
+    """An instance that runs nowhere was stopped there in order to be started again."""
+    unit = cluster.by_id.get(name)
+    found = unit if isinstance(unit, Instance) else None
+    first = cluster.by_id.get(f"{name}:0")
+    if found is None and first is not None and isinstance(first.top, CloneUnit):
+        copies = (member(copy, name) for copy in first.top.copies)
+        found = next((one for one in copies if one is not None and not places(one)), None)
+    above: Unit | None = found if found is not None and not places(found) else None
+    while above is not None:
+        if node not in above.homes:
+            above.homes.append(node)
+        above = above.parent
+
+
+def _resource(cluster: Cluster, host: Host, name: str, results: Sequence[OperationView]) -> None:
     instance = find(cluster, host, name)
+    if instance.config is None and any(result.details.get("class") == "stonith" for result in results):
+        cluster.have_fencing = True  # it goes, but as long as it is there it fences
     reading = Reading(host, instance)
     if name != instance.id:
         instance.known_as = name
@@ -45,7 +71,7 @@ def _resource(cluster: Cluster, host: Host, name: str, results: Iterable[Operati
         if result.operation not in IRRELEVANT:
             take(cluster, reading, result)
     _conclude(cluster, reading)
-    wanted = target_role(instance)
+    wanted = target_role(instance) if "target-role" in instance.meta else Role.UNKNOWN
     if wanted != Role.UNKNOWN and (instance.next_role == Role.UNKNOWN or wanted < instance.next_role):
         instance.next_role = wanted
     instance.role = max(instance.role, before)
@@ -60,24 +86,35 @@ def find(cluster: Cluster, host: Host, name: str) -> Instance:
     if unit is not None and not isinstance(unit, Instance):
         unit = None
     if unit is None:
-        first = cluster.by_id.get(f"{name}:0")
+        # a clone's instance of any number, also of one beyond clone-max
+        first = cluster.by_id.get(f"{_base(name)}:0")
         if isinstance(first, Instance) and isinstance(first.top, CloneUnit) and not first.top.unique:
             unit = first
     if unit is None:
         return _orphan(cluster, name)
     assert isinstance(unit, Instance)
     if isinstance(unit.top, CloneUnit) and not unit.top.unique:
-        return _anonymous(cluster, host, unit.top, name.partition(":")[0])
+        return _anonymous(cluster, host, unit.top, _base(name))
     return unit
 
 
+def _base(name: str) -> str:
+    """A primitive's id: an instance's name without its number."""
+    base, colon, number = name.rpartition(":")
+    return base if colon and number.isdigit() else name
+
+
 def _orphan(cluster: Cluster, name: str) -> Instance:
-    orphan = Instance(name, {}, name=name, orphan=True)
+    defaults = merged(cluster.view.configuration.resource_defaults, Facts(now_ms=cluster.view.now_ms))
+    orphan = Instance(name, defaults, name=name, orphan=True)
     orphan.role = Role.STOPPED
     orphan.requires = "nothing"
+    orphan.priority = score_of(defaults.get("priority"))
+    orphan.multiple_active = defaults.get("multiple-active", "stop_start")
     if cluster.options.symmetric:
         orphan.allowed = dict.fromkeys(cluster.hosts, 0)
     orphan.managed = cluster.options.stop_orphans and not cluster.options.maintenance
+    orphan.managed &= truth(defaults, "is-managed", True) and not truth(defaults, "maintenance", False)
     if cluster.options.stop_orphans:
         ban(orphan, cluster.hosts, "orphan")
     cluster.units.append(orphan)
@@ -145,14 +182,17 @@ def _conclude(cluster: Cluster, reading: Reading) -> None:
         fence(cluster, host, f"{instance.id} is thought to be active there")
     if host.unclean:
         severity = OnFail.IGNORE
-    _consequence(cluster, instance, host, severity)
+    if severity != OnFail.IGNORE:
+        _consequence(cluster, instance, host, severity)
     if instance.role > Role.STOPPED:
-        _running(cluster, instance, host)
+        add_running(cluster, instance, host)
         if severity != OnFail.IGNORE:
             instance.failed = True
             instance.stop_if_failed |= severity not in (OnFail.DEMOTE, OnFail.BLOCK)
     elif ":" in instance.known_as:
         instance.known_as = ""  # a number under which nothing runs is nobody's name
+    if instance.role == Role.STOPPED and still_arriving(instance, host):
+        instance.role = Role.STARTED
 
 
 def _consequence(cluster: Cluster, instance: Instance, host: Host, severity: OnFail) -> None:
@@ -180,11 +220,11 @@ def _consequence(cluster: Cluster, instance: Instance, host: Host, severity: OnF
 
 
 def _known(instance: Instance, host: str) -> None:
-    unit: Unit | None = instance
+    instance.known_on.add(host)
+    top = instance.top
+    unit: Unit | None = instance.parent if isinstance(top, CloneUnit) and not top.unique else None
     while unit is not None:
         unit.known_on.add(host)
-        if not (isinstance(instance.top, CloneUnit) and not instance.top.unique):
-            return
         unit = unit.parent
 
 
@@ -192,34 +232,3 @@ def fence(cluster: Cluster, host: Host, why: str) -> None:
     """The host may be doing harm: it is unclean until it has been fenced."""
     cluster.fence.setdefault(host.name, why)
     host.unclean = True
-
-
-def _running(cluster: Cluster, instance: Instance, host: Host) -> None:
-    if host.name in instance.running_on:
-        return
-    instance.running_on.append(host.name)
-    if host.maintenance:
-        instance.managed = False
-    if not instance.managed:
-        prefer(instance, host.name, INFINITY, "unmanaged")
-        return
-    places = [name for name in instance.running_on if _counts(cluster, instance, cluster.hosts[name])]
-    if len(places) < 2:
-        return
-    if instance.multiple_active == "stop_only":
-        instance.allowed = dict.fromkeys(cluster.hosts, -INFINITY)
-    elif instance.multiple_active == "block":
-        block(instance)
-        parent = instance.parent
-        if isinstance(parent, GroupUnit) and parent.meta.get("multiple-active") == "block":
-            for sibling in parent.members:
-                block(sibling)
-
-
-def block(instance: Instance) -> None:
-    instance.managed, instance.blocked = False, True
-
-
-def _counts(cluster: Cluster, instance: Instance, host: Host) -> bool:
-    """Does running there count as running twice?  Not on a dead host that nobody has to wait for."""
-    return instance.requires in {"fencing", "unfencing"} or (host.online and not host.unclean)

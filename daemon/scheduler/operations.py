@@ -108,14 +108,18 @@ def on_fail(cluster: Cluster, instance: Instance, name: str, interval_ms: int) -
     """What a failure of this operation asks for, with Pacemaker's defaults: a failed stop fences or blocks."""
     fencing = cluster.options.fencing
     word = None
+    promoted = False
     if instance.config is not None:
-        word = settings_of(cluster, instance.config, name, interval_ms).on_fail
+        settings = settings_of(cluster, instance.config, name, interval_ms)
+        word, promoted = settings.on_fail, settings.role == Role.PROMOTED
+        if word is None and name == "demote":
+            word = _of_promoted_monitor(instance.config)
     chosen = WORDS.get(word.lower()) if word is not None else None
+    if name == "stop" and chosen in (OnFail.STANDBY, OnFail.DEMOTE, OnFail.STOP):
+        chosen = None  # they would need the stop that has failed
     if chosen == OnFail.FENCE and not fencing:
         chosen = OnFail.STOP
-    if chosen == OnFail.STANDBY and name == "stop":
-        chosen = None
-    if chosen == OnFail.DEMOTE and not (name == "promote" or (name == "monitor" and interval_ms)):
+    if chosen == OnFail.DEMOTE and not (name == "promote" or (name == "monitor" and interval_ms and promoted)):
         chosen = None
     if chosen == OnFail.RESTART_CONTAINER and instance.container is None:
         chosen = None
@@ -126,6 +130,19 @@ def on_fail(cluster: Cluster, instance: Instance, name: str, interval_ms: int) -
     if name == "stop":
         return OnFail.FENCE if fencing else OnFail.BLOCK
     return OnFail.RESTART
+
+
+def _of_promoted_monitor(primitive: Primitive) -> str | None:
+    """What a failed demotion asks for where nothing is said of it: the same as a failure while promoted, if that is
+    said of the monitor itself."""
+    word = None
+    for operation in primitive.operations:
+        stated = operation.options.get("on-fail", "demote")
+        role = ROLES.get(operation.options.get("role", "").lower())
+        monitor = operation.name == "monitor" and interval_of(operation) > 0 and role == Role.PROMOTED
+        if monitor and stated.lower() != "demote" and _true(operation.options.get("enabled"), True):
+            word = stated
+    return word
 
 
 def _time(text: str | None, default: int) -> int:

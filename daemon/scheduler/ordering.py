@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.model.configuration import INFINITY
@@ -13,7 +14,7 @@ from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, R
 ORDERED, IMPLIES, BLOCKS = Relation.ORDERED, Relation.FIRST_IMPLIES_THEN, Relation.BLOCKS
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Ordering:
     """`first_task` of first before `then_task` of then; ops stand in for what is no unit's operation."""
 
@@ -21,7 +22,7 @@ class Ordering:
     first_task: str
     then: Unit | None
     then_task: str
-    relation: Relation
+    relation: int
     first_op: Op | None = None
     then_op: Op | None = None
 
@@ -31,8 +32,10 @@ class Orderings:
         self.cluster = cluster
         self.graph = graph
         self.entries: list[Ordering] = []
+        self._rows: list[list[Instance]] = []
+        """instances of each ordered clone, in their order"""
 
-    def add(self, first: Unit, first_task: str, then: Unit, then_task: str, relation: Relation) -> None:
+    def add(self, first: Unit, first_task: str, then: Unit, then_task: str, relation: int) -> None:
         if relation != Relation.NONE:
             self.entries.append(Ordering(first, first_task, then, then_task, relation))
 
@@ -137,13 +140,15 @@ class Orderings:
             self.add(clone, "demoted", clone, "promote", ORDERED)
             self.add(clone, "demote", clone, "demoted", ORDERED)
         copies = sorted(clone.copies, key=lambda c: int(c.id.rpartition(":")[2])) if clone.ordered else clone.copies
+        if clone.ordered:
+            self._rows.append([copy for copy in copies if isinstance(copy, Instance)])
         for position, copy in enumerate(copies):
             self._internal(copy)
             self.add(clone, "start", copy, "start", BLOCKS | ORDERED)
             self.add(copy, "start", clone, "running", ORDERED)
             self.add(clone, "stop", copy, "stop", ORDERED)
             self.add(copy, "stop", clone, "stopped", ORDERED)
-            if clone.ordered:
+            if clone.ordered and isinstance(copy, GroupUnit):
                 for later in copies[position + 1 :]:
                     self.add(copy, "start", later, "start", ORDERED)
                     self.add(later, "stop", copy, "stop", ORDERED)
@@ -161,7 +166,8 @@ class Orderings:
             self._apply(entry)
 
     def _apply(self, entry: Ordering) -> None:
-        firsts: list[Op]
+        firsts: Sequence[Op]
+        thens: Sequence[Op]
         if entry.first_op is not None:
             firsts = [entry.first_op]
         elif entry.first is None:
@@ -180,6 +186,25 @@ class Orderings:
         for first in firsts:
             for then in thens:
                 self.graph.edge(first, then, entry.relation)
+
+    def line_up(self) -> None:
+        """Instances of an ordered clone start one after the other, and stop the other way round.
+
+        Such an order has no say in what is done, so it is put into the settled graph, where each operation needs to
+        wait for the one before it only: what that waits for has been done by then.
+        """
+        for row in self._rows:
+            self._in_line(row, "start")
+            self._in_line(row[::-1], "stop")
+
+    def _in_line(self, row: Sequence[Instance], task: str) -> None:
+        before: Sequence[Op] = ()
+        for instance in row:
+            here = [op for op in self.graph.of(instance, task) if op.due or op.pseudo]
+            for first in before:
+                for then in here:
+                    self.graph.edge(first, then, ORDERED)
+            before = here or before
 
     def _missing(self, unit: Unit, task: str) -> Op | None:
         """A first that nobody plans: it cannot be done, which matters to what needs it."""

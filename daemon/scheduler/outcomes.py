@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from daemon.scheduler import migration
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.failures import expired
 from daemon.scheduler.operations import OnFail, on_fail
@@ -14,6 +15,8 @@ from daemon.scheduler.view import OperationView
 OK, NOT_INSTALLED, NOT_CONFIGURED, NOT_RUNNING, PROMOTED, FAILED_PROMOTED = 0, 5, 6, 7, 8, 9
 INVALID_PARAMETER, UNIMPLEMENTED, NO_PERMISSION = 2, 3, 4
 DEGRADED, DEGRADED_PROMOTED = 190, 191
+HEALTHY = {DEGRADED: OK, DEGRADED_PROMOTED: PROMOTED}
+"""what a result means that is good, but not quite"""
 
 FORGIVEN = frozenset({OnFail.IGNORE, OnFail.DEMOTE, OnFail.RESTART, OnFail.RESTART_CONTAINER, OnFail.BLOCK})
 """what a later success puts right; the graver ones stand until they are cleaned up"""
@@ -21,7 +24,7 @@ HARD = frozenset({NOT_INSTALLED, INVALID_PARAMETER, NO_PERMISSION})
 """exit codes that will not get better on that host"""
 
 
-@dataclass
+@dataclass(slots=True)
 class Reading:
     """The results of one resource on one host, as they are gone through."""
 
@@ -46,7 +49,7 @@ def take(cluster: Cluster, reading: Reading, result: OperationView) -> None:
     if old and status != "done" and (probe or result.interval_ms == 0 or code != result.expected):
         return
     if status == "done":
-        _succeeded(reading, result, code)
+        _succeeded(cluster, reading, result, code)
         return
     strategy = on_fail(cluster, instance, result.operation, result.interval_ms)
     scope = _scope(instance)
@@ -58,7 +61,7 @@ def take(cluster: Cluster, reading: Reading, result: OperationView) -> None:
         _failed(cluster, reading, result, strategy, code, probe)
         return
     if strategy == OnFail.IGNORE or (strategy == OnFail.RESTART_CONTAINER and result.operation == "stop"):
-        _succeeded(reading, result, result.expected)
+        _succeeded(cluster, reading, result, result.expected)
         instance.ignore_failure = True
         if strategy == OnFail.RESTART_CONTAINER and reading.on_fail <= OnFail.RESTART:
             reading.on_fail = strategy
@@ -101,7 +104,7 @@ def _ban_children(unit: Unit, host: str, origin: str) -> None:
 
 def _meaning(cluster: Cluster, reading: Reading, result: OperationView, probe: bool, old: bool) -> tuple[str, int]:
     """The result's real outcome: done, error, timeout, hard, fatal, not-installed … and the exit code to go by."""
-    code = {DEGRADED: OK, DEGRADED_PROMOTED: PROMOTED}.get(result.exit_code, result.exit_code)
+    code = HEALTHY.get(result.exit_code, result.exit_code)
     if result.status not in {"done", "error"}:
         return result.status, code
     if code in HARD or (code == UNIMPLEMENTED and result.interval_ms == 0):
@@ -144,7 +147,7 @@ def _active(instance: Instance) -> Role:
     return Role.UNPROMOTED if isinstance(top, CloneUnit) and top.promotable else Role.STARTED
 
 
-def _succeeded(reading: Reading, result: OperationView, code: int) -> None:
+def _succeeded(cluster: Cluster, reading: Reading, result: OperationView, code: int) -> None:
     instance, clear = reading.instance, False
     if code == NOT_INSTALLED:
         instance.role = Role.STOPPED
@@ -157,7 +160,9 @@ def _succeeded(reading: Reading, result: OperationView, code: int) -> None:
         if instance.role < Role.STARTED:
             instance.role = _active(instance)
     elif result.operation in {"start", "migrate_from"}:
-        instance.role, clear = Role.STARTED, result.operation == "start"
+        instance.role, clear = Role.STARTED, True
+    elif result.operation == "migrate_to":
+        migration.left(cluster, instance, reading.host, result)
     elif result.operation == "stop":
         instance.role, clear = Role.STOPPED, True
     elif result.operation == "promote":
@@ -180,6 +185,10 @@ def _failed(
     reading.on_fail = max(reading.on_fail, strategy)
     if result.operation == "stop":
         ban(instance, [host.name], "stop-failure")
+    elif result.operation == "migrate_to":
+        migration.could_not_leave(cluster, instance, host, result)
+    elif result.operation == "migrate_from":
+        migration.could_not_arrive(cluster, instance, host, result)
     elif result.operation == "promote":
         instance.role = Role.PROMOTED
     elif result.operation == "demote":
@@ -195,7 +204,7 @@ def _failed(
     if after is not None and instance.next_role < after:
         instance.next_role = after
     if after == Role.STOPPED:
-        ban(instance, cluster.hosts, "on-fail=stop")
+        ban(_scope(instance), cluster.hosts, "on-fail=stop")
 
 
 def _in_flight(cluster: Cluster, reading: Reading, result: OperationView) -> None:
@@ -206,5 +215,7 @@ def _in_flight(cluster: Cluster, reading: Reading, result: OperationView) -> Non
         instance.role = _active(instance)
     elif result.operation == "promote":
         instance.role = Role.PROMOTED
+    elif result.operation == "migrate_to":
+        migration.leaving(cluster, instance, reading.host, result)
     elif result.operation == "monitor" and result.interval_ms == 0:
         instance.dangling.append(reading.host.name)

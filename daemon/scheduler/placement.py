@@ -21,8 +21,8 @@ from daemon.scheduler.colocation import (
     this_with,
     with_this,
 )
-from daemon.scheduler.scores import ban
-from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, Role, Unit, hosts_running
+from daemon.scheduler.scores import ban, restore, snapshot
+from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, Role, Unit, places
 
 
 class Placement:
@@ -45,7 +45,7 @@ class Placement:
         keys = {}
         for unit in self.cluster.units:
             table = self.merging.own_wishes(unit)
-            here = next(iter(hosts_running(unit)), None)
+            here = next(iter(places(unit)), None)
             wishes = [table.get(host, -INFINITY) for host in ([here] if here else [""]) + hosts]
             keys[id(unit)] = [-unit.priority, *(-score for score in wishes)]
         self.cluster.units.sort(key=lambda unit: keys[id(unit)])
@@ -103,19 +103,21 @@ class Placement:
     def _apply_need(self, instance: Instance, colocation: Colocation, final: bool) -> None:
         archive = None
         if colocation.dependent_role >= Role.PROMOTED or -INFINITY < colocation.score < 0:
-            archive = dict(instance.allowed)
+            archive = snapshot(instance)
         if colocation.primary.provisional:
             self.assign(colocation.primary, None, final=True)
         self.colocate(instance, colocation.primary, colocation)
         if archive is not None and not any_available(self.cluster, instance.allowed):
-            instance.allowed = archive
+            restore(instance, archive)
 
     def _assign_best(self, instance: Instance, prefer: str | None, final: bool) -> None:
         roomiest = self.capacity.ban_the_too_small(instance)
         if prefer is None:
             prefer = roomiest
-        hosts = self.sorted_hosts(instance.allowed, instance.current)
+        hosts = self.sorted_hosts(instance.allowed, instance.place)
         chosen: str | None = None
+        if len(hosts) > 1 and instance.allowed[hosts[0]] == instance.allowed[hosts[1]]:
+            instance.tied = {host: self.cluster.hosts[host].load for host in hosts}
         if hosts:
             best = hosts[0]
             if (
@@ -132,7 +134,7 @@ class Placement:
 
     def _stay_if_as_good(self, instance: Instance, hosts: list[str]) -> str:
         """The best host; of equally good ones (and better than 0) the one where the instance runs already."""
-        best, current = hosts[0], instance.current
+        best, current = hosts[0], instance.place
         score = instance.allowed[best]
         parent = instance.parent
         if isinstance(parent, CloneUnit) and parent.unique:

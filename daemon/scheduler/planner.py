@@ -11,20 +11,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from daemon.model.configuration import Location
 from daemon.scheduler.answer import answer
 from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.collection import collection_paused, take_apart
 from daemon.scheduler.colocation import Merging
 from daemon.scheduler.constraints import unpack_colocations, unpack_orders
 from daemon.scheduler.graph import Graph
+from daemon.scheduler.health import NODE_HEALTH
 from daemon.scheduler.history import read_history
 from daemon.scheduler.ordering import Orderings
 from daemon.scheduler.placement import Placement
 from daemon.scheduler.preferences import apply_node_criteria, locations
-from daemon.scheduler.transition import build_transition
+from daemon.scheduler.reasons import reasons
+from daemon.scheduler.shutdownlocks import apply_locks
+from daemon.scheduler.tickets import apply_tickets
+from daemon.scheduler.transition import build_transition, without_a_partner
 from daemon.scheduler.unpack import unpack
-from daemon.scheduler.view import Plan, View
+from daemon.scheduler.view import Plan, Reason, View
 
 
 @dataclass(frozen=True)
@@ -36,18 +42,44 @@ class Run:
     orderings: Orderings
 
 
+AGAIN_MAX = 3
+"""A clone found to start nothing may be what another one waits for; each time there are fewer."""
+
+
 def schedule(view: View) -> Run:
-    """The whole way from a view to a settled graph."""
+    """The whole way from a view to a settled graph.
+
+    Where a clone was to start instances, and in the end cannot start one (interleaved, without a partner on any other
+    host), the way is gone once more without them: else what comes after the clone would be restarted by every plan, as
+    Pacemaker does.
+    """
+    idle: frozenset[str] = frozenset()
+    for _ in range(AGAIN_MAX):
+        run = _scheduled(view, idle)
+        found = idle | frozenset(without_a_partner(run.cluster, run.graph))
+        if found == idle:
+            break
+        idle = found
+        take_apart(run.cluster, run.graph)
+    else:
+        run = _scheduled(view, idle)
+    return run
+
+
+def _scheduled(view: View, idle: frozenset[str]) -> Run:
     cluster = unpack(view)
+    cluster.idle = idle
     read_history(cluster)
     graph = Graph()
     orderings = Orderings(cluster, graph)
     unpack_colocations(cluster, orderings)
     unpack_orders(cluster, orderings)
+    apply_tickets(cluster)
+    apply_locks(cluster)
     apply_node_criteria(cluster, locations(cluster))
     orderings.internal()
     merging = Merging(cluster)
-    merging.group_locations = frozenset(
+    merging.group_locations = frozenset({NODE_HEALTH}) | frozenset(
         name
         for c in view.configuration.constraints
         if isinstance(c, Location)
@@ -61,5 +93,19 @@ def schedule(view: View) -> Run:
 
 def plan(view: View) -> Plan:
     """Where everything shall run, and what has to be done for it now."""
-    run = schedule(view)
-    return answer(run.cluster, run.graph, run.orderings)
+    with collection_paused():
+        run = schedule(view)
+        made = answer(run.cluster, run.graph, run.orderings, partial(explained, view))
+        take_apart(run.cluster, run.graph)
+        del run
+    return made
+
+
+def explained(view: View) -> tuple[Reason, ...]:
+    """Why the plan of this view has everything where it has it: the way is gone once more, to look inside."""
+    with collection_paused():
+        run = schedule(view)
+        found = tuple(reasons(run.cluster, run.graph))
+        take_apart(run.cluster, run.graph)
+        del run
+    return found

@@ -8,9 +8,10 @@ from dataclasses import replace
 from daemon.model.configuration import INFINITY, Location, Rule
 from daemon.scheduler.cluster import Cluster, Preference, merged
 from daemon.scheduler.failures import threshold_reached
+from daemon.scheduler.health import health
 from daemon.scheduler.rules import Facts, holds
-from daemon.scheduler.scores import ban, prefer, score_of
-from daemon.scheduler.units import GroupUnit, Instance, Role, Unit
+from daemon.scheduler.scores import ban, note, prefer, score_of
+from daemon.scheduler.units import GroupUnit, Instance, Role, Unit, places
 from daemon.scheduler.unpack import ROLES
 
 
@@ -46,7 +47,7 @@ def locations(cluster: Cluster) -> list[Preference]:
                     set_role = group.options.get("role", role)
                     score = group.options.get("score", constraint.score)
                     found.extend(_location(cluster, constraint, unit, set_role, score, None))
-    return found
+    return [*found, *health(cluster)]
 
 
 def expand(cluster: Cluster, reference: str) -> list[Unit]:
@@ -92,21 +93,17 @@ def _location(
     score: str | None,
     match: re.Match[str] | None,
 ) -> list[Preference]:
-    wanted = ROLES.get((role or "").lower(), Role.UNKNOWN)
-    if wanted == Role.STARTED:
-        wanted = Role.UNKNOWN
     discovery = constraint.resource_discovery or "always"
     if constraint.node is not None and score is not None:
         if constraint.node not in cluster.hosts:
             return []
-        return [Preference(constraint.id, unit, {constraint.node: score_of(score)}, wanted, discovery)]
+        return [Preference(constraint.id, unit, {constraint.node: score_of(score)}, _role(role), discovery)]
     return [_rule(cluster, constraint, rule, unit, discovery, match) for rule in constraint.rules]
 
 
 def _rule(
     cluster: Cluster, constraint: Location, rule: Rule, unit: Unit, discovery: str, match: re.Match[str] | None
 ) -> Preference:
-    role = ROLES.get((rule.role or constraint.role or "").lower(), Role.UNKNOWN)
     scores: dict[str, int] = {}
     facts = Facts(now_ms=cluster.view.now_ms, meta=unit.meta)
     if isinstance(unit, Instance) and unit.config is not None:
@@ -119,7 +116,14 @@ def _rule(
         else:
             attribute = match.expand(_percents(rule.score_attribute)) if match else rule.score_attribute
             scores[host.name] = score_of(host.attributes.get(attribute), -INFINITY)
-    return Preference(rule.id, unit, scores, Role.UNKNOWN if role == Role.STARTED else role, discovery)
+    return Preference(rule.id, unit, scores, _role(rule.role), discovery)
+
+
+def _role(word: str | None) -> Role:
+    """For which role a location counts: for all of them unless it is for promoted or stopped ones, since whatever is
+    promoted was started, and unpromoted, before."""
+    role = ROLES.get((word or "").lower(), Role.UNKNOWN)
+    return Role.UNKNOWN if role in (Role.STARTED, Role.UNPROMOTED) else role
 
 
 def _percents(text: str) -> str:
@@ -147,6 +151,8 @@ def apply(preference: Preference, unit: Unit) -> None:
     A group's score is given to its first member alone (the others follow it), and to the others as 0, which still
     opens hosts to them where nothing is allowed by itself.
     """
+    if preference.discovery == "exclusive":
+        unit.exclusive_discovery = True
     _apply(preference, unit, preference.scores)
 
 
@@ -156,8 +162,7 @@ def _apply(preference: Preference, unit: Unit, scores: dict[str, int]) -> None:
             prefer(unit, host, score, preference.id)
             if _LEVELS.get(unit.discovery.get(host, "always"), 0) < _LEVELS.get(preference.discovery, 0):
                 unit.discovery[host] = preference.discovery
-        if preference.discovery == "exclusive":
-            unit.exclusive_discovery = True
+                unit.exclusive_discovery |= preference.discovery == "exclusive"
     for position, child in enumerate(unit.children):
         follower = isinstance(unit, GroupUnit) and unit.colocated and position > 0
         _apply(preference, child, dict.fromkeys(scores, 0) if follower else scores)
@@ -172,20 +177,21 @@ def apply_node_criteria(cluster: Cluster, preferences: list[Preference]) -> None
     for preference in preferences:
         apply(preference, preference.unit)
     for instance in cluster.instances():
-        if instance.managed and instance.stickiness >= 1 and len(instance.running_on) == 1:
-            host = instance.running_on[0]
+        if instance.managed and instance.stickiness >= 1 and len(places(instance)) == 1:
+            host = places(instance)[0]
             if cluster.options.symmetric or host in instance.allowed:
                 prefer(instance, host, instance.stickiness, "resource-stickiness")
+    exclusive = [unit for unit in cluster.units if unit.exclusive_discovery]
     for host in cluster.hosts:
-        for instance in list(cluster.instances()):
+        for instance in cluster.instances() if host in cluster.failcounts.hosts else ():
             if host in instance.clear_failcount_on:
                 continue
             banned = threshold_reached(cluster, instance, host)
             if banned is not None:
                 ban(banned, [host], "migration-threshold")
                 _ban_below(banned, host)
-        for unit in cluster.units:
-            _exclusive(unit, host, unit.exclusive_discovery)
+        for unit in exclusive:
+            _exclusive(unit, host, exclusive=True)
 
 
 def _ban_below(unit: Unit, host: str) -> None:
@@ -200,4 +206,4 @@ def _exclusive(unit: Unit, host: str, exclusive: bool) -> None:
     for child in unit.children:
         _exclusive(child, host, exclusive)
     if host in unit.allowed and unit.discovery.get(host) != "exclusive":
-        unit.allowed[host] = -INFINITY
+        note(unit, host, unit.allowed[host], -INFINITY, "resource-discovery")

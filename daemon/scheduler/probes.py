@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from daemon.scheduler.cluster import Cluster
-from daemon.scheduler.graph import Graph, Op, Relation
+from daemon.scheduler.graph import Edge, Graph, Op, Relation
 from daemon.scheduler.ordering import Ordering, Orderings
-from daemon.scheduler.units import CloneUnit, GroupUnit, Host, Instance, Unit, first_assigned, hosts_running
+from daemon.scheduler.units import CloneUnit, GroupUnit, Host, Instance, Unit, first_assigned
 
 
 class Probes:
@@ -13,6 +13,8 @@ class Probes:
         self.cluster = cluster
         self.graph = graph
         self.orderings = orderings
+        self._followed: dict[tuple[int, bool], list[Edge]] = {}
+        self._runs_somewhere: dict[int, bool] = {}
 
     def schedule(self) -> None:
         if not self.cluster.options.probe:
@@ -59,15 +61,34 @@ class Probes:
         probe.reason = f"the state on {host.name} is not known"
         top: Unit = instance.top if isinstance(instance.top, CloneUnit) else instance
         relation = Relation.ORDERED
-        if not probe.runnable and not hosts_running(top):
+        if not probe.runnable and not self._runs(top):
             relation |= Relation.BLOCKS
         self.orderings.entries.append(Ordering(instance, "monitor", top, "start", relation, first_op=probe))
+
+    def _runs(self, unit: Unit) -> bool:
+        known = self._runs_somewhere.get(id(unit))
+        if known is None:
+            known = self._runs_somewhere[id(unit)] = any(instance.running_on for instance in unit.instances())
+        return known
 
     def order(self) -> None:
         """A resource that needs another one is not stopped for it before the other's probes have answered."""
         for probe in [op for op in self.graph.ops if op.task == "monitor"]:
             for edge in list(probe.after):
+                self._idle_copies(probe, edge)
                 self._restarts(probe, edge.then, set())
+
+    def _idle_copies(self, probe: Op, edge: Edge) -> None:
+        """A probe that cannot be done yet keeps a clone's idle copies down: there might be too many otherwise."""
+        clone = edge.then.unit
+        if not isinstance(clone, CloneUnit) or edge.then.task != "start" or Relation.BLOCKS & edge.relation:
+            return
+        if probe.runnable or probe.unit is None or probe.unit.top is not clone:
+            return
+        for after in list(edge.then.after):
+            copy = after.then.unit
+            if copy is not None and copy.top is clone and after.then.task == "start" and not copy.running_on:
+                self.graph.edge(probe, after.then, Relation.ORDERED | Relation.BLOCKS)
 
     def _restarts(self, probe: Op, after: Op, seen: set[int]) -> None:
         if id(after) in seen:
@@ -77,13 +98,22 @@ class Probes:
             for down in self.graph.of(after.unit, "stop" if after.task == "start" else "demote"):
                 if not down.pseudo:
                     self.graph.edge(probe, down, Relation.ORDERED)
-        for edge in list(after.after):
-            inside = (
-                after.unit is not None
-                and not isinstance(after.unit, Instance)
-                and edge.then.unit is not None
-                and edge.then.unit.parent is after.unit
-                and (probe.unit is None or probe.unit.parent is not after.unit)
-            )
-            if Relation.FIRST_IMPLIES_THEN in edge.relation or inside:
-                self._restarts(probe, edge.then, seen)
+        own = probe.unit is not None and probe.unit.parent is after.unit
+        for edge in self._onward(after, inside=not own):
+            self._restarts(probe, edge.then, seen)
+
+    def _onward(self, op: Op, inside: bool) -> list[Edge]:
+        """Edges to what follows by necessity, and to what is inside of a collective.
+
+        They are the same for every probe, so they are looked for once.
+        """
+        known = self._followed.get((id(op), inside))
+        if known is None:
+            collective = op.unit if inside and not op.single else None
+            known = self._followed[id(op), inside] = [
+                edge
+                for edge in op.after
+                if edge.relation & Relation.FIRST_IMPLIES_THEN
+                or (collective is not None and edge.then.unit is not None and edge.then.unit.parent is collective)
+            ]
+        return known

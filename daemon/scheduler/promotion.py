@@ -10,15 +10,18 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
 from daemon.model.configuration import INFINITY
-from daemon.model.values import add_scores
+from daemon.model.values import add_scores, sum_scores
 from daemon.scheduler import clones
 from daemon.scheduler.colocation import attribute, has_influence, same, this_with, with_this
-from daemon.scheduler.scores import score_of
+from daemon.scheduler.scores import ban, note, prefer, replace_table, score_of
 from daemon.scheduler.units import CloneUnit, Colocation, GroupUnit, Instance, Role, Unit
 
 if TYPE_CHECKING:
     from daemon.scheduler.placement import Placement
 
+UNMANAGED = (("unmanaged", INFINITY),)
+CROWD = "other instances on the host"
+"""whose ratings are added to each other's"""
 NO_SCORE = -1
 """of an instance that no promotion score speaks of: only a location can make it eligible"""
 
@@ -37,8 +40,7 @@ def add_promotion_scores(placement: Placement, clone: CloneUnit) -> None:
                 continue
             score, _ = _score(placement, clone, copy, host)
             if score > 0:
-                copy.allowed[host] = add_scores(copy.allowed[host], score)
-                copy.origins.setdefault(host, []).append(("promotion-score", score))
+                prefer(copy, host, score, "promotion-score")
             copy.priority = max(copy.priority, score)
 
 
@@ -121,23 +123,39 @@ def _set_priority(placement: Placement, clone: CloneUnit, copy: Instance | Group
         copy.rating = copy.priority
         return
     following = role_of(copy, current=False)
+    origin = "promotion-score"
     if following in (Role.STARTED, Role.UNKNOWN):
         score, given = _score(placement, clone, copy, host)
         copy.priority = score if given else NO_SCORE
+        origin = "promotion-score" if given else "no promotion-score"
     elif following in (Role.UNPROMOTED, Role.STOPPED):
-        copy.priority = -INFINITY
+        copy.priority, origin = -INFINITY, "target-role"
+    copy.rated = ((origin, copy.priority),)
     for preference in placement.cluster.preferences:
         if preference.role == Role.PROMOTED and preference.unit in (copy, clone) and host in preference.scores:
             copy.priority = add_scores(copy.priority, preference.scores[host])
+            copy.rated += ((preference.id, preference.scores[host]),)
     for colocation in this_with(copy):
+        before = copy.priority
         colocate_role(placement, copy, colocation.primary, colocation)
-    copy.rating = INFINITY if following == Role.PROMOTED else copy.priority
+        copy.rated += _part(colocation.id, before, copy.priority)
+    copy.rating = copy.priority
+    if following == Role.PROMOTED:
+        copy.rating, copy.rated = INFINITY, UNMANAGED
+
+
+def _part(origin: str, before: int, after: int) -> tuple[tuple[str, int], ...]:
+    """What has changed a rating, if anything has."""
+    if before == after:
+        return ()
+    return ((origin, after if abs(after) >= INFINITY else after - before),)
 
 
 def _sort(placement: Placement, clone: CloneUnit) -> None:
     """By falling promotion score; what those would like that want to be with a promoted instance is added first."""
     clone.merging = True
     table = dict(clone.allowed)
+    parts = dict(clone.origins)
     for copy in clone.copies:
         host = assigned_host(copy)
         if copy.rating >= 0 and host is not None:
@@ -145,18 +163,26 @@ def _sort(placement: Placement, clone: CloneUnit) -> None:
     for colocation in with_this(clone):
         if colocation.primary_role == Role.PROMOTED and has_influence(colocation):
             factor = colocation.score / INFINITY
-            table = placement.merging.collect(
+            wished = placement.merging.collect(
                 colocation.dependent, clone, table, colocation, factor, positive=True, active=True
             )
-    clone.allowed = table
+            for host, score in wished.items():
+                parts[host] = (*parts.get(host, ()), *_part(colocation.id, table[host], score))
+            table = wished
+    replace_table(clone, table, "promotion-score")
+    if clone.without_ticket:
+        ban(clone, clone.allowed, "ticket")
+        table = dict(clone.allowed)
     for copy in clone.copies:
         host = assigned_host(copy)
         if not _managed(copy) and role_of(copy, current=False) == Role.PROMOTED:
-            copy.rating = INFINITY
+            copy.rating, copy.rated = INFINITY, UNMANAGED
         elif host is None:
             copy.rating = -INFINITY
         elif copy.rating >= 0:
             copy.rating = table.get(host, 0)
+            copy.rated += parts.get(host, ())
+            copy.rated += _part(CROWD, sum_scores(score for _, score in copy.rated), copy.rating)
     clone.merging = False
 
     def order(left: Instance | GroupUnit, right: Instance | GroupUnit) -> int:
@@ -307,12 +333,9 @@ def colocate_with_role(placement: Placement, dependent: Unit, primary: CloneUnit
     both = colocation.dependent_role == colocation.primary_role == Role.PROMOTED
     if colocation.score < INFINITY or both:
         return
-    for host in dependent.allowed:
-        if host in hosts:
-            dependent.allowed[host] = add_scores(dependent.allowed[host], primary_score(primary, host))
-        else:
-            dependent.allowed[host] = -INFINITY
-            dependent.origins.setdefault(host, []).append((colocation.id, -INFINITY))
+    for host, before in dependent.allowed.items():
+        after = add_scores(before, primary_score(primary, host)) if host in hosts else -INFINITY
+        note(dependent, host, before, after, colocation.id)
 
 
 def primary_score(primary: CloneUnit, host: str) -> int:
@@ -320,7 +343,8 @@ def primary_score(primary: CloneUnit, host: str) -> int:
     for copy in reversed(primary.copies):
         if assigned_host(copy) == host:
             instance = next(iter(copy.instances()))
-            return instance.allowed.get(host, 0)
+            # what nobody manages is there because it runs there, whatever its score
+            return instance.allowed.get(host, 0) if instance.managed else 0
     return 0
 
 
@@ -328,5 +352,4 @@ def _prefer_alike(placement: Placement, dependent: Unit, place: str, colocation:
     value = attribute(placement.cluster, place, colocation.node_attribute)
     for host in dependent.allowed:
         if same(value, attribute(placement.cluster, host, colocation.node_attribute)):
-            dependent.allowed[host] = add_scores(dependent.allowed[host], colocation.score)
-            dependent.origins.setdefault(host, []).append((colocation.id, colocation.score))
+            prefer(dependent, host, colocation.score, colocation.id)

@@ -9,6 +9,7 @@ from daemon.scheduler.answer import answer
 from daemon.scheduler.cluster import Cluster
 from daemon.scheduler.history import read_history
 from daemon.scheduler.planner import schedule
+from daemon.scheduler.reasons import reasons
 from daemon.scheduler.transition import outcome
 from daemon.scheduler.units import CloneUnit, Role
 from daemon.scheduler.unpack import unpack
@@ -53,7 +54,7 @@ def rehearse(view: View, present: View | None = None) -> Rehearsal:
         promoted_before=promoted_before,
         after=_sorted({name: on for name, on in after.items() if on or name not in shadows}) | slots,
         promoted_after=_sorted(promoted_after),
-        plan=answer(run.cluster, run.graph, run.orderings),
+        plan=answer(run.cluster, run.graph, run.orderings, lambda: tuple(reasons(run.cluster, run.graph))),
         drains=frozenset(name for name, owner in slots.items() if held.get(name, ()) not in {(), owner}),
     )
 
@@ -65,7 +66,9 @@ def _current(view: View) -> tuple[Placement, Placement]:
     promoted: dict[str, list[str]] = {}
     for instance in cluster.instances():
         if instance.shadow_of is None or instance.running_on:
-            running.setdefault(instance.name, []).extend(instance.running_on)
+            running.setdefault(instance.name, []).extend(
+                instance.running_on if instance.role > Role.STOPPED else ()
+            )
         if instance.role == Role.PROMOTED:
             promoted.setdefault(instance.name, []).extend(instance.running_on)
     return _sorted(running) | _slots_before(cluster), _sorted(promoted)

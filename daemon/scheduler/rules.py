@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from daemon.model.configuration import Expression, Rule
+from daemon.model.dates import moment_at, parse_moment
 from daemon.model.values import BadValue, parse_duration_ms
 
 
@@ -140,7 +141,7 @@ def _operation(expression: Expression, operation: tuple[str, int] | None) -> boo
 
 
 def _date(expression: Expression, now_ms: int) -> bool:
-    now = datetime.datetime.fromtimestamp(now_ms // 1000, datetime.UTC)
+    now = moment_at(now_ms)
     start, end = _moment(expression.start), _moment(expression.end)
     match expression.operation:
         case "gt":
@@ -150,23 +151,28 @@ def _date(expression: Expression, now_ms: int) -> bool:
         case "date_spec":
             return _matches(expression.spec, now)
         case "in_range" | "":
-            if end is None and start is not None and expression.duration:
-                end = _after(start, expression.duration)
+            end = end_of(start, end, expression.duration)
             if start is None and end is None:
                 return False
             return (start is None or now >= start) and (end is None or now <= end)
     return False
 
 
+def end_of(
+    start: datetime.datetime | None, end: datetime.datetime | None, duration: dict[str, str]
+) -> datetime.datetime | None:
+    """Where a range ends: as it says, or a duration after its start."""
+    return _after(start, duration) if end is None and start is not None and duration else end
+
+
 def _moment(text: str) -> datetime.datetime | None:
-    """An ISO 8601 date or date and time; without a zone it is taken as UTC."""
+    """A stored date; what is none was reported when the edit was made, and no moment is before or after it."""
     if not text:
         return None
     try:
-        moment = datetime.datetime.fromisoformat(text.strip().replace(" ", "T", 1))
-    except ValueError:
+        return parse_moment(text)
+    except BadValue:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 
 _STEPS = {"weeks": "weeks", "days": "days", "hours": "hours", "minutes": "minutes", "seconds": "seconds"}

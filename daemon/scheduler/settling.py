@@ -3,6 +3,10 @@
 A required stop of what something needs makes that thing's stop required, a start that cannot be done makes what
 needs it impossible.  Flags change in one direction only (optional → required, possible → impossible), apart from
 gates that need a number of firsts, so it comes to an end.
+
+A clone of a thousand instances has thousands of edges into and out of its points of order.  What its instances say
+together is therefore kept as a tally, not asked of each for each edge, and an edge that cannot change anything (one
+of order alone, or one that says the same as the last) is not taken to each of the instances.
 """
 
 from __future__ import annotations
@@ -11,7 +15,20 @@ from collections import deque
 from typing import Protocol
 
 from daemon.scheduler.graph import BEGIN, DONE, IMPLIES, Graph, Op, Relation
+from daemon.scheduler.tallies import Tallies
 from daemon.scheduler.units import CloneUnit, GroupUnit, Instance, Role, Unit
+
+TRAVELS = (
+    Relation.FIRST_IMPLIES_THEN
+    | Relation.THEN_IMPLIES_FIRST
+    | Relation.PROMOTED_THEN_IMPLIES_FIRST
+    | Relation.BLOCKS
+    | Relation.ASYMMETRIC
+    | Relation.RESTART
+)
+"""relations along which requirements and impossibilities travel; the others only order"""
+MATTERS = TRAVELS | Relation.MIN_RUNNABLE | Relation.SAME_HOST
+"""relations that settling has to look at"""
 
 
 class Blocking(Protocol):
@@ -32,8 +49,11 @@ class Settling:
     def __init__(self, graph: Graph, blocking: Blocking) -> None:
         self.graph = graph
         self.blocking = blocking
+        self.tallies = Tallies(graph)
         self.queue: deque[Op] = deque()
         self.queued: set[int] = set()
+        self._told: set[tuple[int, str | None, int, bool, bool]] = set()
+        """what all instances of a clone have been told: flags change in one direction, so once is enough"""
 
     def run(self) -> None:
         for op in list(self.graph.ops):
@@ -58,17 +78,15 @@ class Settling:
             self.push(edge.then)
 
     def require(self, op: Op, because: Op) -> bool:
-        if not op.optional:
+        if not op.require():
             return False
-        op.optional = False
         if not op.because:
             op.because = because.key
         return True
 
     def forbid(self, op: Op, because: Op) -> bool:
-        if not op.runnable:
+        if not op.forbid():
             return False
-        op.runnable = False
         if not op.waits:
             op.waits = because.waits or f"{because.key} cannot be done"
         return True
@@ -81,10 +99,10 @@ class Settling:
             then.runnable = False
         for edge in list(then.before):
             first = edge.first
-            if edge.relation == Relation.NONE:
+            if edge.relation == Relation.NONE or (not edge.relation & MATTERS and first.single):
                 continue
             hosts = self._host(first), self._host(then)
-            if Relation.SAME_HOST in edge.relation and None not in hosts and hosts[0] != hosts[1]:
+            if edge.relation & Relation.SAME_HOST and None not in hosts and hosts[0] != hosts[1]:
                 edge.relation = Relation.NONE
                 continue
             mapped = self._mapped(first, then)
@@ -93,7 +111,7 @@ class Settling:
                     changed_then = True
                 edge.relation = Relation.NONE
                 continue
-            if Relation.MIN_RUNNABLE in edge.relation:
+            if edge.relation & Relation.MIN_RUNNABLE:
                 possible += self.flags(first, hosts[1])[1]
                 if possible >= then.minimum:
                     then.runnable = True
@@ -155,6 +173,17 @@ class Settling:
         return optional, runnable
 
     def _clone_flags(self, op: Op, clone: CloneUnit, host: str | None) -> tuple[bool, bool]:
+        if self.tallies.countable(clone):
+            tally = self.tallies.of(clone, BEGIN.get(op.task, op.task), host)
+            optional, runnable = not tally.required, tally.possible > 0
+            if not optional:
+                op.optional = False
+            if not runnable and host is None:
+                op.runnable = False
+            return optional, runnable
+        return self._flags_of_cloned_groups(op, clone, host)
+
+    def _flags_of_cloned_groups(self, op: Op, clone: CloneUnit, host: str | None) -> tuple[bool, bool]:
         optional, runnable = True, False
         for copy in clone.copies:
             # a cloned group has an end of its own ("running"), a primitive only its operation
@@ -175,7 +204,7 @@ class Settling:
 
     # ---- relations
 
-    def _relate(self, first: Op, then: Op, relation: Relation, host: str | None) -> tuple[bool, bool]:
+    def _relate(self, first: Op, then: Op, relation: int, host: str | None) -> tuple[bool, bool]:
         optional, runnable = self.flags(first, host)
         changed_first = changed_then = False
         if then.unit is not None and relation & ~Relation.MIN_RUNNABLE:
@@ -183,9 +212,9 @@ class Settling:
             changed_first |= one
             changed_then |= two
         elif then.unit is None:
-            if Relation.FIRST_IMPLIES_THEN in relation and not optional:
+            if relation & Relation.FIRST_IMPLIES_THEN and not optional:
                 changed_then |= self.require(then, first)
-            if Relation.BLOCKS in relation and not runnable:
+            if relation & Relation.BLOCKS and not runnable:
                 changed_then |= self.forbid(then, first)
         unit = first.unit
         if (
@@ -200,7 +229,7 @@ class Settling:
         return changed_first, changed_then
 
     def _dispatch(
-        self, first: Op, then: Op, host: str | None, relation: Relation, optional: bool, runnable: bool
+        self, first: Op, then: Op, host: str | None, relation: int, optional: bool, runnable: bool
     ) -> tuple[bool, bool]:
         """Apply to `then`, and to what is in its unit."""
         unit = then.unit
@@ -208,16 +237,16 @@ class Settling:
         if isinstance(unit, CloneUnit) and unit.address is None:
             if self._interleaves(first, then):
                 return self._interleaved(first, then, unit, relation)
-            result = self._apply(first, then, relation, optional, runnable)
-            for copy in unit.copies:
-                own = self.graph.first(copy, then.task, host)
-                if own is None or not self.flags(own, host)[1]:
-                    continue
-                part = self._dispatch(first, own, host, relation, optional, runnable)
-                if part[1]:
-                    self._push_after(own)
-                result = (result[0] or part[0], result[1] or part[1])
-            return result
+            if not self.tallies.countable(unit):
+                return self._to_each_copy(first, then, unit, host, relation, optional, runnable)
+            if not relation & TRAVELS:
+                return result
+            if not relation & TRAVELS & ~IMPLIES:
+                news = (id(then), host, relation, optional, runnable)
+                if news in self._told:
+                    return result
+                self._told.add(news)
+            return self._to_each_copy(first, then, unit, host, relation, optional, runnable)
         if isinstance(unit, GroupUnit):
             result = self._apply(first, then, relation, optional, runnable)
             for member in unit.members:
@@ -230,25 +259,46 @@ class Settling:
             return result
         return self._apply(first, then, relation, optional, runnable)
 
-    def _apply(self, first: Op, then: Op, relation: Relation, optional: bool, runnable: bool) -> tuple[bool, bool]:
+    def _to_each_copy(
+        self,
+        first: Op,
+        then: Op,
+        clone: CloneUnit,
+        host: str | None,
+        relation: int,
+        optional: bool,
+        runnable: bool,
+    ) -> tuple[bool, bool]:
+        result = self._apply(first, then, relation, optional, runnable)
+        for copy in clone.copies:
+            own = self.graph.first(copy, then.task, host)
+            if own is None or not self.flags(own, host)[1]:
+                continue
+            part = self._dispatch(first, own, host, relation, optional, runnable)
+            if part[1]:
+                self._push_after(own)
+            result = (result[0] or part[0], result[1] or part[1])
+        return result
+
+    def _apply(self, first: Op, then: Op, relation: int, optional: bool, runnable: bool) -> tuple[bool, bool]:
         was_first = (first.optional, first.runnable)
         was_then = (then.optional, then.runnable)
-        if Relation.FIRST_IMPLIES_THEN in relation and not optional:
+        if relation & Relation.FIRST_IMPLIES_THEN and not optional:
             self.require(then, first)
-        if Relation.RESTART in relation and isinstance(first.unit, Instance) and isinstance(then.unit, Instance):
+        if relation & Relation.RESTART and isinstance(first.unit, Instance) and isinstance(then.unit, Instance):
             self._restart(first, then)
-        if Relation.THEN_IMPLIES_FIRST in relation and not then.optional and not optional:
+        if relation & Relation.THEN_IMPLIES_FIRST and not then.optional and not optional:
             self.require(first, then)
         if (
-            Relation.PROMOTED_THEN_IMPLIES_FIRST in relation
+            relation & Relation.PROMOTED_THEN_IMPLIES_FIRST
             and isinstance(then.unit, Instance)
             and then.unit.role == Role.PROMOTED
             and not then.optional
         ):
             self.require(first, then)
-        if Relation.BLOCKS in relation and not runnable:
+        if relation & Relation.BLOCKS and not runnable:
             self.forbid(then, first)
-        if Relation.ASYMMETRIC in relation and not first.runnable:
+        if relation & Relation.ASYMMETRIC and not first.runnable:
             self._asymmetric(first, then)
         return was_first != (first.optional, first.runnable), was_then != (then.optional, then.runnable)
 
@@ -288,7 +338,7 @@ class Settling:
             return False
         return one.interleave if then.task in {"stop", "demote"} else two.interleave
 
-    def _interleaved(self, first: Op, then: Op, clone: CloneUnit, relation: Relation) -> tuple[bool, bool]:
+    def _interleaved(self, first: Op, then: Op, clone: CloneUnit, relation: int) -> tuple[bool, bool]:
         assert isinstance(first.unit, CloneUnit)
         current = first.task in {"stopped", "demoted"}
         result = (False, False)

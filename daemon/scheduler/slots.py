@@ -7,16 +7,23 @@ Hosts are taken in tiers of equal score, best tier first; within a tier the slot
 clone-node-max; what is left over goes to the next tier.  A host on which a resource that must be with the address
 cannot run is used only when no other host is left.  Unlike Pacemaker's clones, slots spread again over a host that
 returns, which costs a move of just the slots that it is due.
+
+A drained host is left out as if it were not there, but keeps the address, with all slots closed, where it would have
+slots otherwise: so that nothing which goes with the address is stopped by a drain, and `undrain` takes a moment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from daemon.model.configuration import INFINITY
 from daemon.model.values import add_scores
+from daemon.scheduler.cluster import Cluster
+from daemon.scheduler.drained import hosts_drained, slots_barred
+from daemon.scheduler.failback import STEPS, Policy, weight_of
 from daemon.scheduler.units import CloneUnit, Role, Unit
 
 if TYPE_CHECKING:
@@ -56,20 +63,36 @@ def shares(
     return quota
 
 
-def spread(count: int, owners: Mapping[int, str], quota: Mapping[str, int]) -> dict[int, str]:
-    """Give each slot an owner so that the quota is met; a slot whose owner has room for it stays."""
+def spread(
+    count: int,
+    owners: Mapping[int, str],
+    quota: Mapping[str, int],
+    barred: Mapping[int, Collection[str]] = MappingProxyType({}),
+    most: int = 0,
+) -> dict[int, str]:
+    """Give each slot an owner so that the quota is met; a slot whose owner has room for it stays.
+
+    `barred` says whom single slots must not go to.  Those choose first; where nobody else has room, one of the others
+    takes more than its quota, up to `most`.
+    """
     room = dict(quota)
     plan: dict[int, str] = {}
+    for slot in sorted(number for number in barred if 0 <= number < count):
+        free = [host for host in room if host not in barred[slot] and quota[host] - room[host] < most]
+        if free:
+            owner = owners.get(slot)
+            plan[slot] = min(free, key=lambda host: (room[host] <= 0, host != owner, -room[host], host))
+            room[plan[slot]] -= 1
     for slot in range(count):
         owner = owners.get(slot)
-        if owner is not None and room.get(owner, 0) > 0:
+        if slot not in plan and slot not in barred and owner is not None and room.get(owner, 0) > 0:
             plan[slot] = owner
             room[owner] -= 1
     # a heap of the emptiest: most room first, then by name
     waiting = [(-left, host) for host, left in room.items() if left > 0]
     heapify(waiting)
     for slot in range(count):
-        if slot in plan:
+        if slot in plan or slot in barred:
             continue
         if not waiting:
             break
@@ -88,7 +111,7 @@ def assign_slots(placement: Placement, clone: CloneUnit) -> None:
     assert clone.address is not None
     view = cluster.view
     owners = view.slots[clone.address].owners
-    clone.slot_owners, clone.slot_hosts = {}, []
+    clone.slot_owners, clone.slot_hosts, clone.idle_hosts = {}, [], []
     if not clone.managed:
         clone.slot_owners = dict(owners)
         clone.slot_hosts = sorted(set(owners.values()))
@@ -97,23 +120,77 @@ def assign_slots(placement: Placement, clone: CloneUnit) -> None:
         return
     refused = {host for (name, host), n in view.failures.items() if name == clone.address and n >= INFINITY}
     usable = [h for h in clone.allowed if clone.allowed[h] >= 0 and cluster.available(h) and h not in refused]
+    drained = hosts_drained(view.drains, clone.address, usable)
+    quota = _quota(cluster, clone, [host for host in usable if host not in drained])
+    clone.slot_owners = spread(
+        clone.clone_max, owners, quota, slots_barred(view.drains, clone.address), clone.clone_node_max
+    )
+    would_serve = _quota(cluster, clone, usable) if drained else quota
+    clone.idle_hosts = sorted(host for host in drained if would_serve.get(host, 0) > 0)
+    clone.slot_hosts = sorted({*(host for host in quota if quota[host] > 0), *clone.idle_hosts})
+    if view.drains:
+        clone.slot_hosts = sorted({*clone.slot_hosts, *clone.slot_owners.values()})
+        _tell_homeless(cluster, clone, sum(would_serve.values()))
+    for host in clone.slot_hosts:
+        cluster.hosts[host].load += quota.get(host, 0)
+
+
+def _tell_homeless(cluster: Cluster, clone: CloneUnit, could_serve: int) -> None:
+    """Slots that nobody is to serve although hosts for them are there: a drain is obeyed to the end."""
+    assert clone.address is not None
+    if any(drain.node is None and drain.address == clone.address for drain in cluster.view.drains):
+        return
+    left = could_serve - len(clone.slot_owners)
+    if left > 0:
+        cluster.findings.append(
+            f"{left} slots of {clone.address} are to be served by nobody: the hosts that are left for them are"
+            " drained; 'vipcast drain status' tells which, 'vipcast undrain' ends that"
+        )
+
+
+def _quota(cluster: Cluster, clone: CloneUnit, usable: Sequence[str]) -> dict[str, int]:
+    """How many slots each of these hosts is to have: tier by tier, best score first."""
+    assert clone.address is not None
+    owners = cluster.view.slots[clone.address].owners
     banned = hosts_without_dependents(clone)
     tiers: dict[tuple[bool, int], list[str]] = {}
     for host in sorted(usable):
         tiers.setdefault((host in banned, -clone.allowed[host]), []).append(host)
+    policy = Policy.of(clone.meta)
     quota: dict[str, int] = {}
     left = clone.clone_max
     for tier in sorted(tiers):
         hosts = tiers[tier]
-        weights = {host: max(0, view.nodes[host].weight) for host in hosts}
         held = {host: sum(owner == host for owner in owners.values()) for host in hosts}
-        given = shares(left, hosts, weights, held, clone.clone_node_max)
+        given = _shares_of_tier(cluster, policy, left, held, clone.clone_node_max)
         quota |= given
         left -= sum(given.values())
-    clone.slot_owners = spread(clone.clone_max, owners, quota)
-    clone.slot_hosts = [host for host in sorted(quota) if quota[host] > 0]
-    for host in clone.slot_hosts:
-        cluster.hosts[host].load += quota[host]
+    return quota
+
+
+def _shares_of_tier(
+    cluster: Cluster, policy: Policy, count: int, held: Mapping[str, int], most: int
+) -> dict[str, int]:
+    """What each host of a tier gets: who has to wait keeps what it holds, unless the others cannot take the rest.
+
+    Where all would have to wait (nobody has been released by hand since the cluster began), those that serve already
+    do not.
+    """
+    now_ms = cluster.view.now_ms
+    steps = {host: policy.steps(cluster.hosts[host], now_ms) for host in held}
+    weights = {host: weight_of(cluster.hosts[host]) for host in held}
+    changes = (policy.next_change_ms(cluster.hosts[host], now_ms) for host in held if weights[host])
+    cluster.rechecks_ms.extend(change for change in changes if change is not None)
+    if not any(steps.values()):
+        steps = {host: STEPS if held[host] else 0 for host in held}
+    due = [host for host in held if steps[host]]
+    waiting = {host: min(held[host], most) for host in held if not steps[host] and weights[host]}
+    kept = sum(waiting.values())
+    if due and kept <= count:
+        given = shares(count - kept, due, {host: weights[host] * steps[host] for host in due}, held, most)
+        if sum(given.values()) + kept == count or not waiting:
+            return given | waiting
+    return shares(count, list(held), weights, held, most)
 
 
 def hosts_without_dependents(clone: CloneUnit) -> set[str]:

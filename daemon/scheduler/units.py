@@ -94,6 +94,12 @@ class Unit:
     managed: bool = True
     orphan: bool = False
     stickiness: int = 0
+    running_on: list[str] = field(default_factory=list)
+    """hosts, in the order in which they were found; of a collective, those of all that is in it"""
+    homes: list[str] = field(default_factory=list)
+    """where it was stopped in order to be started again (`View.homes`); of a collective, those of all that is in it"""
+    requires: str = "fencing"
+    """what must be given before a start: nothing, quorum, fencing, unfencing"""
     known_on: set[str] = field(default_factory=set)
     """hosts where its state is known (probed)"""
     exclusive_discovery: bool = False
@@ -102,8 +108,10 @@ class Unit:
     next_role: Role = Role.UNKNOWN
     rating: int = 0
     """of a promotable clone's instance: who is promoted first"""
-    origins: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    """host → what its score is made of, for the reasons"""
+    rated: tuple[tuple[str, int], ...] = ()
+    """(origin, part): what its rating is made of"""
+    origins: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    """host → (origin, part) in the order in which they came: added up, with saturation, they are its score"""
 
     @property
     def children(self) -> list[Instance] | list[Instance | GroupUnit]:
@@ -139,17 +147,22 @@ class Instance(Unit):
     name: str = ""
     """as users and results name it"""
     role: Role = Role.UNKNOWN
-    running_on: list[str] = field(default_factory=list)
-    """hosts, in the order in which they were found"""
     dangling: list[str] = field(default_factory=list)
+    abandoned: list[str] = field(default_factory=list)
+    """hosts that a migration left behind, to be stopped there"""
+    migrating: tuple[str, str] | None = None
+    """source and target of a migration that has begun and not ended"""
+    migratable: bool = False
+    """may be moved live (allow-migrate)"""
     assigned: str | None = None
+    tied: dict[str, int] = field(default_factory=dict)
+    """host → what it had been given when this one chose, where several hosts were equally good"""
     failed: bool = False
     stop_if_failed: bool = False
     """the failure asks for a stop before the next start"""
     blocked: bool = False
     start_pending: bool = False
     multiple_active: str = "stop_start"
-    requires: str = "fencing"
     migration_threshold: int = 1_000_000
     failure_timeout_ms: int = 0
     recover_on: set[str] = field(default_factory=set)
@@ -175,6 +188,11 @@ class Instance(Unit):
     def current(self) -> str | None:
         return self.running_on[0] if self.running_on else None
 
+    @property
+    def place(self) -> str | None:
+        """The host that it would leave if it were given another one."""
+        return next(iter(places(self)), None)
+
 
 @dataclass(eq=False)
 class GroupUnit(Unit):
@@ -195,7 +213,8 @@ class GroupUnit(Unit):
 
     @property
     def assigned(self) -> str | None:
-        return next((m.assigned for m in self.members if m.assigned), None)
+        hosts = {member.assigned for member in self.members} - {None}
+        return hosts.pop() if len(hosts) == 1 else None
 
 
 @dataclass(eq=False)
@@ -214,6 +233,8 @@ class CloneUnit(Unit):
     promoted_max: int = 1
     promoted_node_max: int = 1
     promotion_added: bool = False
+    without_ticket: bool = False
+    """nothing of it may be promoted"""
     address: str | None = None
     """the primitive's id if this is a slot-driven address: its copies are slots, not processes"""
     counts: dict[str, int] = field(default_factory=dict)
@@ -221,7 +242,9 @@ class CloneUnit(Unit):
     slot_owners: dict[int, str] = field(default_factory=dict)
     """planned owners, for a slot-driven address"""
     slot_hosts: list[str] = field(default_factory=list)
-    """hosts that shall own slots"""
+    """hosts that shall own slots, and those that would if they were not drained: the address is to be up there"""
+    idle_hosts: list[str] = field(default_factory=list)
+    """the latter"""
 
     @property
     def children(self) -> list[Instance | GroupUnit]:
@@ -233,11 +256,13 @@ class CloneUnit(Unit):
 
 
 def hosts_running(unit: Unit) -> list[str]:
-    """Where any instance of the unit runs now, each host once."""
-    found: dict[str, None] = {}
-    for instance in unit.instances():
-        found.update(dict.fromkeys(instance.running_on))
-    return list(found)
+    """Where any instance of the unit runs now, each host once, first where it would leave from."""
+    return unit.running_on
+
+
+def places(unit: Unit) -> list[str]:
+    """Where it runs, or ran until it was stopped in order to be started again."""
+    return unit.running_on or unit.homes
 
 
 def first_assigned(unit: Unit) -> str | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daemon.model.configuration import INFINITY, Clone, Configuration, Group, NodeEntry, Primitive
-from daemon.model.validation.clones import instances_max
+from daemon.model.instances import instances_max
 from daemon.scheduler.cluster import Cluster, Options, merged, span_ms, truth, whole
 from daemon.scheduler.rules import Facts
-from daemon.scheduler.scores import ban, score_of
+from daemon.scheduler.scores import ban, prefer, score_of
 from daemon.scheduler.units import CloneUnit, GroupUnit, Host, Instance, Role, Unit
 from daemon.scheduler.view import NodeView, View
 
@@ -26,11 +26,14 @@ def unpack(view: View) -> Cluster:
     """Hosts and units, empty of status."""
     configuration = view.configuration
     facts = Facts(now_ms=view.now_ms)
-    values = view.defaults | merged(configuration.properties, facts, first="cib-bootstrap-options")
+    values = view.defaults | merged(configuration.properties, facts)
     if view.policy is not None:
         values["no-quorum-policy"] = view.policy
     options = Options.of(values)
-    cluster = Cluster(view, options, _hosts(view, facts, values), quorate=view.quorate, findings=list(view.notes))
+    findings = list(view.notes)
+    cluster = Cluster(view, options, _hosts(view, facts, values), quorate=view.quorate, findings=findings)
+    # a watchdog is a fencing device that every node has of its own
+    cluster.have_fencing = truth(values, "have-watchdog", False)
     builder = _Builder(cluster, facts)
     for resource in configuration.resources:
         made = builder.unit(resource, None)
@@ -92,6 +95,12 @@ class _Builder:
         self.facts = facts
         self.configuration: Configuration = cluster.view.configuration
         self.templates = {template.id: template for template in self.configuration.templates}
+        self.node_scores = {
+            entry.name: score_of(entry.score)
+            for entry in self.configuration.nodes
+            if score_of(entry.score) and entry.name in cluster.hosts
+        }
+        """what a node entry gives to everything that may run there"""
 
     def unit(
         self, resource: Primitive | Group | Clone, parent: GroupUnit | CloneUnit | None, number: int | None = None
@@ -108,7 +117,7 @@ class _Builder:
         if isinstance(resource, Primitive):
             facts = replace(facts, resource=(resource.standard, resource.provider, resource.type))
             if resource.template in self.templates:
-                sets = (*resource.meta, *self.templates[resource.template].meta)
+                sets = (*self.templates[resource.template].meta, *resource.meta)
         values = merged(sets, facts)
         inherited = parent.meta if parent is not None else {}
         defaults = merged(self.configuration.resource_defaults, facts)
@@ -123,9 +132,12 @@ class _Builder:
         unit.stickiness = score_of(meta.get("resource-stickiness"))
         unit.managed = not options.maintenance and not truth(meta, "maintenance", False)
         unit.managed = unit.managed and truth(meta, "is-managed", True)
+        unit.requires = _requires(meta.get("requires"), options)
         unit.next_role = target_role(unit)
         if options.symmetric:
             unit.allowed = dict.fromkeys(self.cluster.hosts, 0)
+            for host, score in self.node_scores.items():
+                prefer(unit, host, score, "node score")
 
     def _instance(self, config: Primitive, parent: GroupUnit | CloneUnit | None, number: int | None) -> Instance:
         if config.template in self.templates:
@@ -142,9 +154,11 @@ class _Builder:
         if score_of(meta.get("migration-threshold"), INFINITY) < 0:
             unit.migration_threshold = 1
         unit.failure_timeout_ms = span_ms(meta, "failure-timeout") // 1000 * 1000
+        unit.migratable = truth(meta, "allow-migrate", False) and not isinstance(top, CloneUnit)
         if config.standard == "stonith":
             self.cluster.have_fencing = True
-        unit.requires = _requires(unit, meta.get("requires"), self.cluster.options)
+        if config.standard == "stonith":
+            unit.requires = "quorum" if meta.get("requires", "fencing") == "fencing" else meta["requires"]
         return unit
 
     def shadow(self, clone: CloneUnit) -> Instance:
@@ -188,6 +202,9 @@ class _Builder:
         child = config.child
         if isinstance(child, Primitive) and unit.unique and child.id in self.cluster.view.slots:
             unit.address = child.id
+            # slots stand for instances: what is said of the primitive alone (`resource disable VIP`) goes for all
+            slots = self._instance(child, unit, None)
+            unit.next_role, unit.managed = slots.next_role, slots.managed
             return unit
         for number in range(max(1, unit.clone_max)):
             copy = self.unit(child, unit, number)
@@ -230,10 +247,8 @@ def target_role(unit: Unit) -> Role:
     return role
 
 
-def _requires(unit: Instance, text: str | None, options: Options) -> str:
+def _requires(text: str | None, options: Options) -> str:
     """What must be given before a start: nothing, quorum, fencing, unfencing."""
-    if unit.config is not None and unit.config.standard == "stonith":
-        return "quorum" if text is None or text == "fencing" else text
     if text in {"nothing", "quorum"}:
         return text
     if text in {"fencing", "unfencing"}:
@@ -251,8 +266,8 @@ def _filled(primitive: Primitive, template: Primitive) -> Primitive:
             "standard": primitive.standard or template.standard,
             "provider": primitive.provider or template.provider,
             "type": primitive.type or template.type,
-            "instance": (*primitive.instance, *template.instance),
-            "utilization": (*primitive.utilization, *template.utilization),
+            "instance": (*template.instance, *primitive.instance),
+            "utilization": (*template.utilization, *primitive.utilization),
             "operations": (
                 *primitive.operations,
                 *(o for o in template.operations if o.name + o.interval not in named),

@@ -6,9 +6,12 @@ offline (`daemon.scheduler.cibstatus`); the scheduler cannot tell which.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from daemon.model.configuration import Configuration
+from daemon.scheduler.drained import Drained
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class NodeView:
     transient: dict[str, str] = field(default_factory=dict)
     """transient node attributes (status section)"""
     weight: int = 1
+    since_ms: int = 0
+    """since when it takes part without a break (since 1970); 0: always"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,15 @@ class OperationView:
     reason: str = ""
     details: dict[str, str] = field(default_factory=dict)
     """what a CIB has beyond this (migrate_source, on_node, exit-reason …)"""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketView:
+    """A ticket of a cluster of several sites; one that nobody has heard of is not granted."""
+
+    granted: bool = False
+    standby: bool = False
+    """to be given up soon: nothing new may begin under it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,16 @@ class View:
     lost node serves nothing, so there `stonith-enabled` is false unless it is set"""
     policy: str | None = None
     """no-quorum-policy in force, where it is not the configured one"""
+    drains: frozenset[Drained] = frozenset()
+    """what an administrator has drained"""
+    tickets: dict[str, TicketView] | None = None
+    """None: nobody hands out tickets, and constraints on them have no effect"""
+    locks: dict[str, tuple[str, int]] | None = None
+    """primitive → (node that was shut down, when, since 1970): what waits for its node, under `shutdown-lock`; None:
+    nobody remembers such locks, and the property has no effect"""
+    homes: frozenset[tuple[str, str]] = frozenset()
+    """(instance, node): stopped there in order to be started again, so it counts as running there when a place is
+    chosen; a CIB knows no such thing, since Pacemaker ends a transition before it begins the next"""
     notes: tuple[str, ...] = ()
     """what was already found wrong with the configuration, for the plan's findings"""
 
@@ -130,8 +154,34 @@ class Reason:
     summary: str
     scores: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     """node → ((origin, score), …): origin is a constraint's id, `resource-stickiness`, `standby`, …"""
+    totals: dict[str, int] = field(default_factory=dict)
+    """node → its score: what `scores` add up to (0 where they name nothing); nodes that nothing allows are missing"""
     rejected: dict[str, str] = field(default_factory=dict)
     """node → why not"""
+    role: str = ""
+    """promoted or unpromoted, of what has roles"""
+    promotion: tuple[tuple[str, int], ...] = ()
+    """(origin, score), …: what speaks for, and against, its promotion where it is; -1 where nothing does"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`batch-limit` and `node-action-limit` (pacemaker-controld(7)); 0: none."""
+
+    cluster: int = 0
+    node: int = 0
+
+    def room(self) -> Callable[[Action], bool]:
+        """Asked for one action after the other: whether there is room for it beside those before."""
+        taken: Counter[str] = Counter()
+
+        def has_room(action: Action) -> bool:
+            if (self.cluster and taken.total() >= self.cluster) or (self.node and taken[action.node] >= self.node):
+                return False
+            taken[action.node] += 1
+            return True
+
+        return has_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +193,6 @@ class Plan:
     """address → slot → node that shall own it"""
     actions: tuple[Action, ...]
     recurring: tuple[Recurring, ...]
-    reasons: tuple[Reason, ...]
     unready: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     """address → node that shall own slots → what is missing there before one may move to it: `address-up`, and
     instances that go with the address and do not run there yet"""
@@ -151,12 +200,29 @@ class Plan:
     """when (since 1970) time alone will change the plan, because failures expire; None: never"""
     findings: tuple[str, ...] = ()
     """what could not be planned and why, a sentence each"""
+    idle: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """address → drained hosts on which it stays up, with all its slots closed"""
+    limits: Limits = Limits()
+    """how much may be under way at the same time"""
+    why: Callable[[], tuple[Reason, ...]] = field(default=tuple, repr=False, compare=False)
+    """finds the reasons: few plans are ever asked for theirs, and the same view gives the same ones later"""
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why each instance is where it is.  Takes as long as the plan itself, at each call."""
+        return self.why()
+
+    def ready(self) -> tuple[Action, ...]:
+        """What waits for nothing any more, as much of it as may be under way, without what the datapath does.
+
+        The same on every node, so the limits hold for all of them together: who is done makes room for the next.
+        """
+        keys = {action.key for action in self.actions}
+        room = self.limits.room()
+        return tuple(
+            a for a in self.actions if a.operation not in BY_SLOTS and keys.isdisjoint(a.after) and room(a)
+        )
 
     def runnable(self, node: str) -> tuple[Action, ...]:
-        """Actions of `node` that wait for nothing any more, without those that the datapath does by itself."""
-        keys = {action.key for action in self.actions}
-        return tuple(
-            a
-            for a in self.actions
-            if a.node == node and a.operation not in BY_SLOTS and not keys.intersection(a.after)
-        )
+        """Those of `node`."""
+        return tuple(action for action in self.ready() if action.node == node)

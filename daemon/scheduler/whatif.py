@@ -184,7 +184,7 @@ def _unclean_when_lost(view: View) -> bool:
     """Only fencing could make sure of a lost node; a vipcast cluster makes sure by leases."""
     if view.defaults.get("stonith-enabled") == "false":
         return False
-    values = merged(view.configuration.properties, Facts(now_ms=view.now_ms), first="cib-bootstrap-options")
+    values = merged(view.configuration.properties, Facts(now_ms=view.now_ms))
     return Options.of(view.defaults | values).fencing
 
 
@@ -317,5 +317,5 @@ def _fatal(view: View, operation: str) -> bool:
     """Such a failure keeps the resource away for good: it counts as INFINITY failures."""
     if operation == "stop":
         return True
-    values = merged(view.configuration.properties, Facts(now_ms=view.now_ms), first="cib-bootstrap-options")
+    values = merged(view.configuration.properties, Facts(now_ms=view.now_ms))
     return operation == "start" and Options.of(view.defaults | values).start_failure_is_fatal

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from daemon.model.configuration import AnyConstraint, AnyResource, Clone, Colocation, Group, Location, Order
 from daemon.scheduler import plan
 from daemon.scheduler.slots import shares, spread
-from tests.unit.scheduler.worlds import World, clone, colocation, group, location, order, primitive, shuffled
+from tests.unit.scheduler.worlds import (
+    World,
+    attributes,
+    clone,
+    colocation,
+    group,
+    location,
+    order,
+    primitive,
+    shuffled,
+)
 
 NODES = ("a1", "a2", "a3")
 
@@ -125,11 +135,11 @@ def test_mandatory_colocations_of_single_resources_are_kept(world: World) -> Non
 @relaxed
 @given(worlds())
 def test_the_order_of_dictionaries_changes_nothing(world: World) -> None:
-    first = world.view()
-    assert plan(first) == plan(shuffled(first))
-    world.settle()
-    settled = world.view()
-    assert plan(settled) == plan(shuffled(settled))
+    for _ in ("as configured", "settled"):
+        one, other = plan(world.view()), plan(shuffled(world.view()))
+        assert one == other
+        assert one.reasons == other.reasons
+        world.settle()
 
 
 @relaxed
@@ -141,6 +151,27 @@ def test_losing_and_regaining_a_node_comes_to_rest(world: World, node: str) -> N
     assert node not in {place for place, _ in world.running}
     world.offline.clear()
     world.settle()
+
+
+@relaxed
+@given(resources(), st.sampled_from(NODES))
+def test_losing_and_regaining_a_node_moves_only_what_must(made: tuple[AnyResource, ...], node: str) -> None:
+    sticky = tuple(_sticky(resource) for resource in made)
+    world = World(sticky, nodes=NODES)
+    world.settle()
+    survivors = {(place, name) for place, name in world.running if place != node}
+    world.lose(node)
+    world.settle()
+    assert survivors <= set(world.running), "what ran elsewhere has moved for it"
+    present = set(world.running)
+    world.offline.clear()
+    world.settle()
+    assert present <= set(world.running), "what ran has moved because a node is back"
+
+
+def _sticky(resource: AnyResource) -> AnyResource:
+    values = {**(resource.meta[0].values if resource.meta else {}), "resource-stickiness": "100"}
+    return resource.model_copy(update={"meta": attributes(resource.id, values)})
 
 
 # ---- slots

@@ -2,6 +2,5 @@
 
 KNOWN: dict[str, str] = {
     "764": "the peer's simulation lets a start that was pending before outlive the stop that it has simulated",
-    "partial-live-migration-multiple-active": "live migration is not executed: what was migrating is stopped first",
     "unrunnable-2": "which dependents of an unassigned clone are blocked depends on the order of the peer's passes",
 }

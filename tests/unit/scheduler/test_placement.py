@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from daemon.scheduler import plan
-from tests.unit.scheduler.worlds import World, clone, colocation, group, location, order, primitive, shuffled
+from tests.unit.scheduler.worlds import (
+    World,
+    attributes,
+    clone,
+    colocation,
+    group,
+    location,
+    order,
+    primitive,
+    shuffled,
+)
 
 
 def test_two_resources_that_know_nothing_of_each_other_run_on_different_hosts() -> None:
@@ -217,3 +229,23 @@ def test_what_is_ordered_after_a_group_on_another_host_starts_when_the_group_has
     assert world.places("web") != world.places("one")
     starts = [key.partition("_")[0] for key in world.history if "start" in key]
     assert starts == ["one", "two", "web"]
+
+
+def test_nothing_is_done_to_an_unmanaged_resource_when_what_comes_before_it_starts() -> None:
+    world = World((primitive("db"), primitive("web")), nodes=("a1", "a2"))
+    world.settle()
+    assert world.places("web")
+    world.resources = (primitive("db"), primitive("web", is_managed="false"), primitive("first"))
+    world.constraints = (order("first", "web"),)
+    touched = {action.instance for action in world.plan().actions if action.operation != "monitor"}
+    assert touched == {"first"}
+
+
+def test_what_is_configured_no_more_is_left_alone_where_resource_defaults_say_so() -> None:
+    world = World((primitive("db"),), nodes=("a1",))
+    world.settle()
+    world.resources = ()
+    view = world.view()
+    assert [action.operation for action in plan(view).actions] == ["stop"]
+    kept = view.configuration.model_copy(update={"resource_defaults": attributes("d", {"is-managed": "false"})})
+    assert plan(replace(view, configuration=kept)).actions == ()

@@ -84,6 +84,9 @@ class World:
     failures: dict[tuple[str, str], int] = field(default_factory=dict)
     standby: set[str] = field(default_factory=set)
     offline: set[str] = field(default_factory=set)
+    homes: set[tuple[str, str]] = field(default_factory=set)
+    """(instance, node): stopped there, and the plan starts it again (`daemon.state.homes`)"""
+    starting: set[str] = field(default_factory=set)
     serial: int = 0
     history: list[str] = field(default_factory=list)
 
@@ -108,10 +111,14 @@ class World:
             operations=tuple(result for _, result in sorted(self.results.items())),
             failures=dict(self.failures),
             defaults={"stonith-enabled": "false"},
+            homes=frozenset(self.homes),
         )
 
     def plan(self) -> Plan:
-        return plan(self.view())
+        made = plan(self.view())
+        self.starting = {action.instance for action in made.actions if action.operation == "start"}
+        self.homes = {home for home in self.homes if home[0] in self.starting and home[1] not in self.offline}
+        return made
 
     def settle(self) -> Plan:
         """Let every node do what it may do, and plan again, until the plan has nothing left."""
@@ -131,10 +138,13 @@ class World:
         place = (action.node, action.instance)
         if exit_code is None:
             exit_code = 0 if action.operation != "monitor" or place in self.running else 7
+            home = (action.instance, action.node)
             if action.operation == "start":
                 self.running.add(place)
+                self.homes.discard(home)
             elif action.operation == "stop":
                 self.running.discard(place)
+                self.homes |= {home} if action.instance in self.starting else set()
         self.record(action.node, action.instance, action.operation, exit_code)
 
     def record(
