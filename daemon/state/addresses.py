@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from daemon.definition import digest, merged, parameters_of
+from daemon.definition import digest, parameters_of
 from daemon.model.configuration import Clone, Configuration, Primitive
-from daemon.model.validation.clones import SLOTS_MAX
+from daemon.model.instances import SLOTS_MAX
+from daemon.model.precedence import merged
 from daemon.model.values import BadValue, parse_boolean
 
 ADDRESS_AGENT = "ocf:heartbeat:IPaddr2"
 MEANING = ("ip", "clusterip_hash", "hash_seed")
 """parameters that decide which client has which slot"""
+MEANING_TOO = ("clusterip_hash_order", "clusterip_hash_seed", "port_rules")
+"""the same, but named only where they are given: so what was computed before there were any is still right"""
+_MEANING_OF_THE_AGENTS_SEED = ("cidr_netmask", "broadcast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,17 @@ def slot_driven(configuration: Configuration, nodes: int) -> dict[str, SlotDrive
             continue
         parameters = parameters_of(configuration, child)
         slots = _count(meta.get("clone-max"), nodes)
-        text = "\n".join([str(slots), *(parameters.get(name, "") for name in MEANING)])
+        text = "\n".join([str(slots), *(parameters.get(name, "") for name in MEANING), *_further(parameters)])
         mapping = hashlib.sha256(text.encode()).hexdigest()[:16]
         found[child.id] = SlotDriven(child.id, clone.id, slots, mapping, parameters)
     return found
+
+
+def _further(parameters: Mapping[str, str]) -> Iterator[str]:
+    of_the_seed = _MEANING_OF_THE_AGENTS_SEED if parameters.get("hash_seed") == "agent" else ()
+    for name in (*MEANING_TOO, *of_the_seed):
+        if parameters.get(name, "").strip():
+            yield f"{name}={parameters[name]}"
 
 
 def _true(text: str | None) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from daemon.definition import ADDRESS_AGENTS, canonical_ip, define
+from daemon.definition import addresses_of, canonical_ip
 from daemon.model.configuration import Configuration
 from daemon.scheduler.view import Action, Plan
 from daemon.state.addresses import SlotDriven
@@ -47,12 +47,13 @@ def with_waiting_starts(plan: Plan, configuration: Configuration, claims: Claims
     if not claims:
         return plan
     actions: list[Action] = []
+    ips = addresses_of(configuration)
     for action in plan.actions:
-        start = define(configuration, action.instance, "start", 0) if action.operation == "start" else None
-        if start is None or start.agent not in ADDRESS_AGENTS:
+        primitive = action.instance if action.instance in ips else action.instance.rpartition(":")[0]
+        if action.operation != "start" or primitive not in ips:
             actions.append(action)
             continue
-        ip = canonical_ip(start.parameters.get("ip", ""))
+        ip = ips[primitive]
         others = claims.get(ip, frozenset()) - {action.instance.partition(":")[0]}
         waits = [
             Action(

@@ -56,6 +56,8 @@ class Slots(msgspec.Struct, tag="slots", array_like=True, frozen=True):
     generations: dict[int, int]
     """slot → the generation (LEASES.md, rule 25) that was carried out; empty for `ready` and `failed`"""
     reason: str = ""
+    broken: dict[int, int] = {}
+    """`closed` because the drain time-out was over: slot → connections that it still had"""
 
 
 class Cleanup(msgspec.Struct, tag="cleanup", array_like=True, frozen=True):
@@ -75,10 +77,12 @@ class Refresh(msgspec.Struct, tag="refresh", array_like=True, frozen=True):
 
 
 class Drain(msgspec.Struct, tag="drain", array_like=True, frozen=True):
-    """Reserved for the drain of a host, an address or a slot by hand; `on` False takes it back."""
+    """Drain a host, an address (everywhere, or on a host) or a slot by hand; `on` False takes it back."""
 
     node: str | None
+    """None, with an address: everywhere; with a slot: its present owner, or with `on` False all hosts"""
     address: str | None
+    """the primitive's id, its clone's, or the IP address"""
     slot: int | None
     on: bool
     author: str
@@ -86,6 +90,13 @@ class Drain(msgspec.Struct, tag="drain", array_like=True, frozen=True):
 
 class Leave(msgspec.Struct, tag="leave", array_like=True, frozen=True):
     """This process is about to end by intention: resources and slots go elsewhere until its next admission."""
+
+    node: str
+    incarnation: int
+
+
+class Return(msgspec.Struct, tag="return", array_like=True, frozen=True):
+    """This process goes on after all: what its `Leave` said is taken back."""
 
     node: str
     incarnation: int
@@ -102,4 +113,11 @@ class RemoveNode(msgspec.Struct, tag="remove-node", array_like=True, frozen=True
     author: str
 
 
-StateCommand = Edit | Result | Slots | Cleanup | Refresh | Drain | Leave | Tick | RemoveNode
+class Fenced(msgspec.Struct, tag="fenced", array_like=True, frozen=True):
+    """For the log: a node's power was cut, says `by`, and the one that is left counted its vote to write this."""
+
+    node: str
+    by: str
+
+
+StateCommand = Edit | Result | Slots | Cleanup | Refresh | Drain | Leave | Return | Tick | RemoveNode | Fenced

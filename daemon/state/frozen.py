@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from daemon.scheduler.drained import Drained
 from daemon.scheduler.view import OperationView
 from daemon.state.addresses import SlotDriven
 from daemon.state.edits import EditRecord
@@ -39,6 +40,8 @@ class ThawError(ValueError):
 NodeRow = tuple[str, bool, int, int, str, bool, bool, bool]
 SlotRow = tuple[int, str, int, str, str | None, bool]
 OperationRow = tuple[str, str, str, int, int, str, int, int, int, str, str]
+DrainRow = tuple[str, str, int, int]
+"""node, address, slot as in `Drained.key`; since when"""
 OriginRow = tuple[str, str, str, str | None, int | None]
 
 
@@ -78,6 +81,12 @@ class Frozen(msgspec.Struct, array_like=True, frozen=True):
     origins: list[OriginRow]
     former: list[list[tuple[str, int]]]
     edits: list[EditRecord]
+    since: list[tuple[str, int]] = []
+    """node → since when it is admitted; former versions wrote none"""
+    drains: list[DrainRow] = []
+    """former versions wrote none"""
+    homes: list[tuple[str, str]] = []
+    """former versions wrote none"""
 
 
 V = TypeVar("V")
@@ -136,6 +145,27 @@ def nodes_frozen(nodes: dict[str, NodeState]) -> list[NodeRow]:
 
 def nodes_thawed(rows: Iterable[NodeRow]) -> dict[str, NodeState]:
     return {row[0]: NodeState(*row) for row in rows}
+
+
+def since_frozen(nodes: dict[str, NodeState]) -> list[tuple[str, int]]:
+    return [(name, node.since_ms) for name, node in sorted(nodes.items()) if node.since_ms]
+
+
+def since_thawed(nodes: dict[str, NodeState], rows: Iterable[tuple[str, int]]) -> None:
+    for name, since_ms in rows:
+        if name in nodes:
+            nodes[name].since_ms = since_ms
+
+
+def drains_frozen(drains: dict[Drained, int]) -> list[DrainRow]:
+    return sorted((*drain.key, since_ms) for drain, since_ms in drains.items())
+
+
+def drains_thawed(rows: Iterable[DrainRow]) -> dict[Drained, int]:
+    return {
+        Drained(node or None, address or None, slot if slot >= 0 else None): since_ms
+        for node, address, slot, since_ms in rows
+    }
 
 
 def slots_frozen(slots: dict[str, dict[int, Slot]]) -> list[tuple[str, list[SlotRow]]]:

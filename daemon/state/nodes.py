@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -24,5 +24,7 @@ class NodeState:
     """its process is about to end by intention"""
     restarting: bool = False
     """its daemon starts again; what it holds goes on, and it is given nothing new until it is back"""
+    since_ms: int = field(default=0, kw_only=True)
+    """since when it has been admitted without a break"""
     removing: bool = False
     """it was told to leave the cluster for good; the roster without it ends that"""

@@ -22,5 +22,7 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     conflict: bool = False
     """an edit that was made from an epoch that is no longer the configuration's"""
+    splits: bool = False
+    """slots may be opened at their successors by now, whatever is planned"""
     slots_changed: Mapping[tuple[str, int], Change] = field(default_factory=dict)
     """(address, slot) → what it was and what it is now, where that differs; sorted"""

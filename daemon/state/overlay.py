@@ -29,8 +29,9 @@ from daemon.state.state import State
 
 
 def stay(slots: Mapping[int, Slot], planned: Mapping[int, str]) -> Mapping[int, str]:
-    """Only what is free is given out."""
-    return {**planned, **{number: slot.owner for number, slot in slots.items()}}
+    """Only what is free is given out; what was being given to nobody goes on."""
+    ending = {n for n, slot in slots.items() if slot.phase is Phase.DRAINING and slot.successor is None}
+    return {**planned, **{number: slot.owner for number, slot in slots.items() if number not in ending}}
 
 
 @dataclass(slots=True)

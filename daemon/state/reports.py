@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from daemon.definition import primitive_of
 from daemon.model.configuration import INFINITY
-from daemon.state import commands
+from daemon.state import commands, homes
 from daemon.state.outcome import Outcome
 from daemon.state.slots import Phase, Slot
 
@@ -22,6 +22,7 @@ def take_result(state: State, result: commands.Result) -> Outcome:
     fatal = _property(state, "start-failure-is-fatal", "true") not in {"false", "off", "no", "n", "0"}
     failed = state.results.add(result, state.index, state.now_ms, promoted, fatal)
     state.started.add(result, state.configuration)
+    homes.remember(state, result, failed)
     if result.operation == "stop" and not failed and primitive_of(state.configuration, result.instance) is None:
         state.results.refresh(frozenset({result.instance}), result.node)
     ended = "failed" if failed else "done"
@@ -85,4 +86,5 @@ def _slots_moved(state: State, report: commands.Slots) -> Outcome:
     if not counted:
         return Outcome(False, f"{report.what} of {report.address} by {report.node} is out of date")
     names = ", ".join(map(str, counted))
-    return Outcome(True, f"{report.address}: slots {names} {report.what} on {report.node}")
+    said = f"{report.address}: slots {names} {report.what} on {report.node}"
+    return Outcome(True, said, splits=report.what == "drained")

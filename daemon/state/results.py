@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from daemon.model.configuration import INFINITY
 from daemon.scheduler.view import OperationView
 from daemon.state.commands import Result
 
 OK, NOT_RUNNING, PROMOTED = 0, 7, 8
+_IN_ORDER = attrgetter("serial", "node", "instance", "operation", "interval_ms")
 
 Key = tuple[str, str, str, int]
 """(node, instance, operation, interval_ms)"""
@@ -73,17 +75,21 @@ class Results:
         for key in [k for k in self.operations if k[:2] == (result.node, result.instance)]:
             del self.operations[key]
 
+    def in_order(self) -> tuple[OperationView, ...]:
+        """All results as they were applied, the same on every node."""
+        return tuple(sorted(self.operations.values(), key=_IN_ORDER))
+
     def standing(self, node: str, instance: str) -> str:
         """`stopped` if the instance surely does not run there, `unknown` if nobody has looked, else `running`."""
-        known = [o for (n, i, _, _), o in self.operations.items() if (n, i) == (node, instance)]
-        if not known:
-            return "unknown"
-        last = max(known, key=lambda operation: operation.serial)
-        if last.status == "not-installed" or (last.operation == "monitor" and last.exit_code in (5, NOT_RUNNING)):
-            return "stopped"
-        return (
-            "stopped" if last.operation == "stop" and last.exit_code == OK and last.status == "done" else "running"
-        )
+        return self.standings(instance).get(node, "unknown")
+
+    def standings(self, instance: str) -> dict[str, str]:
+        """`stopped` or `running` for each node where somebody has looked."""
+        last: dict[str, OperationView] = {}
+        for (node, name, _, _), operation in self.operations.items():
+            if name == instance and (node not in last or operation.serial > last[node].serial):
+                last[node] = operation
+        return {node: "stopped" if _says_stopped(operation) else "running" for node, operation in last.items()}
 
     # ---- forgetting
 
@@ -113,6 +119,12 @@ class Results:
         for table in (self.failures, self.last_failure_ms):
             for key in [k for k in table if _meant(k[0], k[1], instances, node)]:
                 del table[key]
+
+
+def _says_stopped(last: OperationView) -> bool:
+    if last.status == "not-installed" or (last.operation == "monitor" and last.exit_code in (5, NOT_RUNNING)):
+        return True
+    return last.operation == "stop" and last.exit_code == OK and last.status == "done"
 
 
 def _failed(operation: OperationView) -> bool:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from daemon.scheduler.planner import plan
 from daemon.scheduler.view import Plan
+from daemon.state import homes, plainruns
 from daemon.state.addresses import SlotDriven
 from daemon.state.claims import Claims, claims_of, ip_of, second_names, with_waiting_starts
+from daemon.state.drains import forget_drains
 from daemon.state.settle import close_address, release_address, settle_address
 from daemon.state.slots import Slot
 
@@ -34,12 +36,15 @@ def settle(state: State, targets: Targets = as_planned) -> None:
     for address in driven:
         state.slots.setdefault(address, {})
     _retire(state, driven)
+    forget_drains(state, driven)
     for _ in range(SETTLE_ROUNDS_MAX):
         state.plan = planned(state)
-        if not _follow(state, driven, targets):
+        changed = _follow(state, driven, targets)
+        if not _withdraw(state) and not changed:
             break
     else:
         state.plan = planned(state)
+    homes.forget(state)
 
 
 def planned(state: State) -> Plan:
@@ -81,16 +86,28 @@ def _follow(state: State, driven: Mapping[str, SlotDriven], targets: Targets) ->
             continue
         if _served_as_another(state, address):
             continue
+        standings = state.results.standings(address)
         settled = settle_address(
             slots,
             targets(slots, state.plan.slots.get(address, {})),
             state.plan,
             address,
-            [name for name in state.nodes if _may_hold(state, address, name)],
+            [name for name in state.nodes if _may_hold(state, address, name, standings)],
             state.index,
         )
         if settled != slots:
             state.slots[address] = settled
+            changed = True
+    return changed
+
+
+def _withdraw(state: State) -> bool:
+    """A host that has lost its last slot takes the address down, and says anew when it is up; True: one does."""
+    changed = False
+    for address, nodes in state.ready.items():
+        down = {node for node in nodes if not state.keeps_up(address, node)}
+        if down:
+            nodes.difference_update(down)
             changed = True
     return changed
 
@@ -102,20 +119,14 @@ def _served_as_another(state: State, address: str) -> bool:
     return bool(_claims(state).get(ip_of(state.in_force[address]), frozenset()) - {address})
 
 
-def _may_hold(state: State, address: str, name: str) -> bool:
+def _may_hold(state: State, address: str, name: str, standings: Mapping[str, str]) -> bool:
     """May a node be given a slot: is it sure that no plain run of the same address accepts its packets?
 
-    A node where nobody has looked counts as one where it runs, for that node itself, and for all as long as no
-    slot is held (then the plain resource may have been what served until now).  Once slots are held, an
-    unprobed newcomer does not keep the others from taking over what is free.  Nobody looks on a witness, which runs
-    nothing but what it has not given away yet.
+    For the node itself one where nobody has looked counts as one where it runs.
     """
     known = state.nodes[name]
     if name in state.witnesses or known.removing:
         return False
-    if not known.admitted or known.restarting or state.results.standing(name, address) != "stopped":
+    if not known.admitted or known.restarting or standings.get(name) != "stopped":
         return False
-    candidates = (n.name for n in state.nodes.values() if n.admitted and n.name not in state.witnesses)
-    others = {state.results.standing(other, address) for other in candidates}
-    others |= {state.results.standing(witness, address) for witness in state.witnesses} - {"unknown"}
-    return "running" not in others and ("unknown" not in others or bool(state.slots.get(address)))
+    return not plainruns.may_run(state, address, standings)

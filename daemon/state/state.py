@@ -22,11 +22,13 @@ from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart
 from daemon.model.configuration import Configuration
 from daemon.model.findings import error, errors_of
 from daemon.model.validation import validate
+from daemon.scheduler.drained import Drained
 from daemon.scheduler.planner import plan
 from daemon.scheduler.view import NodeView, Plan, SlotsView, View
-from daemon.state import commands, frozen, tiebreaker
+from daemon.state import commands, frozen, plainruns, tiebreaker
 from daemon.state.addresses import SlotDriven, slot_driven
 from daemon.state.claims import second_names
+from daemon.state.drains import take_drain
 from daemon.state.edits import COMMENT_KEPT_CHARACTERS_MAX, EDITS_KEPT_MAX, EditRecord
 from daemon.state.frozen import Frozen, ThawError
 from daemon.state.nodes import NodeState
@@ -75,6 +77,10 @@ class State:
     started: Started = field(default_factory=Started)
     edits: deque[EditRecord] = field(default_factory=lambda: deque(maxlen=EDITS_KEPT_MAX))
     """the newest, oldest first"""
+    drains: dict[Drained, int] = field(default_factory=dict)
+    """what was drained by hand → since when"""
+    homes: set[tuple[str, str]] = field(default_factory=set)
+    """(instance, node): where instances were stopped that the plan starts again"""
     planned_ms: int = 0
     """`now_ms` as it was for `plan`: entries that are refused make it later, and plan nothing"""
 
@@ -87,12 +93,23 @@ class State:
 
     def apply(self, entry: LogEntry) -> Outcome:
         """Apply the next entry; indices come without gaps."""
+        return self.conclude(self.enter(entry))
+
+    def enter(self, entry: LogEntry) -> Entered:
+        """What the entry says, without what the plan makes of it: that is for `conclude`, before anything else.
+
+        A slot that it splits stays as it is by then, whatever is planned (LEASES.md, rule 24).
+        """
         assert entry.index == self.index + 1, f"entry {entry.index} after {self.index}"
         self.index = entry.index
         self.now_ms = max(self.now_ms, entry.stamp_ms)
         before = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
-        outcome = self._apply(entry)
-        if outcome.accepted and entry.command != Noop():
+        return Entered(entry, before, self._apply(entry))
+
+    def conclude(self, entered: Entered) -> Outcome:
+        """Plan by what was entered last."""
+        before, outcome = entered.before, entered.outcome
+        if outcome.accepted and entered.entry.command != Noop():
             self._settle()
             self.planned_ms = self.now_ms
         after = {(a, n): s for a, slots in self.slots.items() for n, s in slots.items()}
@@ -138,6 +155,8 @@ class State:
             for instance in self.started.retired(name, self.configuration):
                 # Nobody probes for what is configured no more; it was running, and its kernel has not ended since.
                 self.results.presume_running(name, instance, self.index, self.now_ms)
+        if not node.admitted:
+            node.since_ms = self.now_ms
         node.admitted, node.incarnation, node.kernel_boot_id = True, incarnation, kernel_boot_id
         node.restarting = False
         node.epoch = self.index
@@ -165,16 +184,22 @@ class State:
             case commands.Refresh(resource, node, _):
                 self.results.refresh(self._family(resource), node)
                 return Outcome(True, f"{resource or 'all resources'} will be probed again")
-            case commands.Leave(node, incarnation):
+            case commands.Leave(node, incarnation) | commands.Return(node, incarnation):
                 if not self.counts(node, incarnation):
                     return Outcome(False, f"{node} is not admitted in that incarnation")
-                self.nodes[node].leaving = True
-                return Outcome(True, f"{node} is about to stop")
+                return self._leave(self.nodes[node], isinstance(command, commands.Leave))
             case commands.Drain():
-                return Outcome(False, "drain is not implemented yet")
+                return take_drain(self, command)
+            case commands.Fenced(node, by):
+                return Outcome(True, f"{node} is without power, says {by}")
             case commands.RemoveNode(node, author):
                 return remove_node(self, node, author)
         return Outcome(True)
+
+    @staticmethod
+    def _leave(node: NodeState, leaving: bool) -> Outcome:
+        node.leaving = leaving
+        return Outcome(True, f"{node.name} is about to stop" if leaving else f"{node.name} goes on after all")
 
     def _family(self, resource: str | None) -> frozenset[str] | None:
         """A resource and what is in it, by id."""
@@ -237,11 +262,12 @@ class State:
                 name,
                 online=node is not None and node.admitted,
                 shutdown=name in self.witnesses or (node is not None and (node.leaving or node.removing)),
+                since_ms=node.since_ms if node is not None else 0,
             )
         return View(
             configuration=_plannable(self.configuration),
             nodes=nodes,
-            operations=tuple(o for _, o in sorted(self.results.operations.items())),
+            operations=self.results.in_order(),
             failures=dict(sorted(self.results.failures.items())),
             last_failure_ms=dict(sorted(self.results.last_failure_ms.items())),
             slots={
@@ -256,6 +282,8 @@ class State:
             quorate=True,
             now_ms=self.now_ms,
             defaults=DEFAULTS,
+            drains=frozenset(self.drains),
+            homes=frozenset(self.homes),
         )
 
     @property
@@ -285,11 +313,30 @@ class State:
             return self.configuration
         return self.started.definable(node, instance, self.configuration)
 
+    def keeps_up(self, address: str, node: str) -> bool:
+        """Whether a node where the address is up goes on having it up."""
+        slots = self.slots.get(address, {}).values()
+        return any(node in (slot.holder, slot.successor) for slot in slots) or self._is_meant(address, node)
+
+    def _is_meant(self, address: str, node: str) -> bool:
+        return node in self.plan.slots.get(address, {}).values() or node in self.plan.idle.get(address, ())
+
+    def _comes_up(self, address: str, node: str) -> bool:
+        """Whether a node that has none of its slots is to have the address: not beside a plain run of the same.
+
+        Clients would be told two MACs, and whoever asks the segment first would find the address taken.
+        """
+        if not self._is_meant(address, node):
+            return False
+        is_up = node in self.ready.get(address, ())
+        return is_up or not plainruns.may_run(self, address, self.results.standings(address))
+
     def wishes(self, node: str) -> dict[str, dict[int, SlotState]]:
         """What this node's kernel shall hold: address → slot → state; slots that are not named are closed.
 
         An address is up, with all slots closed, on every node that shall own slots, so that what is ordered after
-        it can start before the first slot arrives.  Nothing for a node that is not admitted.
+        it can start before the first slot arrives, and on every one that would if it were not drained.
+        Nothing for a node that is not admitted.
         """
         own = self.nodes.get(node)
         if own is None or not own.admitted:
@@ -300,7 +347,7 @@ class State:
             if address in waiting:
                 continue
             concerned = {n: s for n, s in sorted(slots.items()) if node in (s.holder, s.successor)}
-            if concerned or node in self.plan.slots.get(address, {}).values():
+            if concerned or self._comes_up(address, node):
                 wished[address] = {n: s.wish(node) for n, s in concerned.items()}
         return wished
 
@@ -332,6 +379,9 @@ class State:
                 origins=origins,
                 former=former,
                 edits=list(self.edits),
+                since=frozen.since_frozen(self.nodes),
+                drains=frozen.drains_frozen(self.drains),
+                homes=sorted(self.homes),
             )
         )
 
@@ -351,6 +401,7 @@ class State:
             state.configuration_json = read.configuration
             state.configuration_epoch = read.configuration_epoch
             state.nodes = frozen.nodes_thawed(read.nodes)
+            frozen.since_thawed(state.nodes, read.since)
             state.slots = frozen.slots_thawed(read.slots)
             state.ready = {address: set(nodes) for address, nodes in read.ready}
             state.in_force = frozen.in_force_thawed(read.in_force)
@@ -359,6 +410,8 @@ class State:
             state.tickets = frozen.tickets_thawed(read.tickets)
             state.started = frozen.started_thawed(read)
             state.edits.extend(read.edits)
+            state.drains = frozen.drains_thawed(read.drains)
+            state.homes = set(read.homes)
         except (ValueError, IndexError) as problem:
             raise ThawError(f"the state contradicts itself: {str(problem).splitlines()[0]}") from problem
         state.now_ms = state.planned_ms = read.planned_ms
@@ -378,6 +431,15 @@ class State:
     @property
     def failures(self) -> Mapping[tuple[str, str], int]:
         return MappingProxyType(self.results.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """An entry that the state knows, and has not planned by."""
+
+    entry: LogEntry
+    before: Mapping[tuple[str, int], Slot]
+    outcome: Outcome
 
 
 def _plannable(configuration: Configuration) -> Configuration:

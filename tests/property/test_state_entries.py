@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from daemon.cli.history import versions
 from daemon.cluster.records import Admit, Command, LogEntry, Lost, Member, Noop, Request, Restart, Roster
 from daemon.definition import define
 from daemon.model.configuration import Configuration, Group
-from daemon.state.commands import Cleanup, Edit, Leave, Refresh, RemoveNode, Result, Slots, StateCommand, Tick
+from daemon.state.commands import (
+    Cleanup,
+    Drain,
+    Edit,
+    Leave,
+    Refresh,
+    RemoveNode,
+    Result,
+    Slots,
+    StateCommand,
+    Tick,
+)
 from daemon.state.frozen import decode
 from daemon.state.slots import Phase
 from daemon.state.state import State
 from datapath.engine import SlotState
+from tests.simulation.invariants import drains
 from tests.unit.state.cluster import NODES, VIP, VIP_CLONE, WEB, WEB_CLONE, primitive, together
 
 CONFIGURATIONS = (
@@ -61,6 +73,14 @@ state_commands: st.SearchStrategy[StateCommand] = st.one_of(
     st.builds(Refresh, st.none(), st.none(), st.just("root")),
     st.builds(Leave, nodes, incarnations),
     st.builds(RemoveNode, nodes, st.just("root")),
+    st.builds(
+        Drain,
+        st.one_of(st.none(), nodes),
+        st.sampled_from([None, None, "VIP", "VIP-clone", "ghost"]),
+        st.sampled_from([None, None, 0, 3, 7]),
+        st.booleans(),
+        st.just("root"),
+    ),
     st.just(Tick()),
 )
 
@@ -103,8 +123,11 @@ def test_any_entries_leave_a_sound_state_and_the_same_one_everywhere(commands: l
     one, two = State(NODES), State(NODES)
     for index, command in enumerate((*START, *commands), 1):
         entry = LogEntry(index, 1, 1_000 * index, command)
-        assert one.apply(entry) == two.apply(entry)
+        drained = set(one.drains)
+        outcome = one.apply(entry)
+        assert outcome == two.apply(entry)
         _check(one)
+        drains.check(drained, one.drains, outcome.slots_changed)
     assert one.digest() == two.digest()
 
 
@@ -132,6 +155,7 @@ def test_a_thawed_state_goes_on_as_the_one_that_was_frozen(commands: list[Comman
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(entries, max_size=25), st.integers(0, len(START)))
+@example([Request("a1", 1, 1, b"\x91\xad" + bytes(12) + b"\x80")], 0)  # a tag that is no text
 def test_the_history_has_the_edits_that_the_state_has_accepted(commands: list[Command], at: int) -> None:
     state, start, accepted = State(NODES), State(NODES).freeze(), []
     log = [LogEntry(index, 1, 1_000 * index, command) for index, command in enumerate((*START, *commands), 1)]

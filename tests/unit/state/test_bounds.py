@@ -17,7 +17,7 @@ HUGE = "99999999"
 @pytest.mark.parametrize("name", ["clone_max", "clone_node_max"])
 @pytest.mark.parametrize(
     ("child", "unique", "most"),
-    [(VIP, "true", 4_096), (WEB, "true", 128), (WEB, "false", 1_000), (VIP, "false", 1_000)],
+    [(VIP, "true", 4_096), (WEB, "true", 4_096), (WEB, "false", 1_000), (VIP, "false", 1_000)],
 )
 def test_more_instances_than_can_be_planned_are_refused_with_the_limit(
     name: str, child: object, unique: str, most: int

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.cluster.records import LogEntry, Noop, Request
 from daemon.model.configuration import Colocation, Configuration
-from daemon.state.commands import Cleanup, Drain, Edit, Refresh, Result, Tick
+from daemon.state.commands import Cleanup, Edit, Refresh, Result, Tick
 from daemon.state.state import State
 from tests.unit.state.cluster import NODES, VIP, VIP_CLONE, WEB, WEB_CLONE, Cluster, serving, together
 
@@ -120,13 +120,6 @@ def test_a_tick_changes_nothing_but_the_time() -> None:
     before = cluster.state.plan
     assert cluster.request(Tick()).accepted
     assert cluster.state.plan == before
-
-
-def test_a_reserved_command_says_that_it_is_not_there_yet() -> None:
-    cluster = serving()
-    outcome = cluster.request(Drain("a1", None, None, True, "root"))
-    assert not outcome.accepted
-    assert "not" in outcome.sentence
 
 
 def test_an_address_and_its_web_server_come_and_go_many_times_without_a_trace() -> None:

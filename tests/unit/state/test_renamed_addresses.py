@@ -64,8 +64,8 @@ class Kernels:
                 for name, want in effects.kernel.items()
             }
             executor.kernel_did(state, effects.kernel, {})
-        for name, number in effects.count_flows:
-            executor.flows_left(state, name, number, 0, self.now_ns)
+        for count in effects.count_flows:
+            executor.counted(state, count, {}, self.now_ns)
         for command in effects.proposals:
             assert isinstance(command, Slots)
             self.cluster.request(command, node)

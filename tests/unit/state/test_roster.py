@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daemon.cluster.records import Member, Roster
+from daemon.state import tiebreaker
 from daemon.state.commands import RemoveNode
 from daemon.state.state import State
 from tests.unit.state.cluster import NODES, VIP, WEB_CLONE, Cluster, clone, serving
@@ -116,6 +117,16 @@ def test_what_the_configuration_says_of_a_removed_node_stays_and_is_nothing_to_g
     assert cluster.state.configuration_epoch == epoch
     assert cluster.state.slot_driven()["VIP"].slots == 3
     assert "a3" not in cluster.state.view().nodes
+
+
+def test_a_node_that_leaves_or_has_left_is_wished_to_break_ties_no_more() -> None:
+    cluster = serving()
+    assert tiebreaker.of("a3", cluster.state) == "a3"
+    remove(cluster, "a3")
+    assert tiebreaker.of("a3", cluster.state) == ""
+    cluster.lose("a3")
+    cluster.entry(roster("a1", "a2", witnesses=("a4",)))
+    assert [tiebreaker.of(name, cluster.state) for name in ("a3", "a1", "a4", "")] == ["", "a1", "a4", ""]
 
 
 def test_a_removal_that_is_repeated_is_harmless() -> None:

@@ -38,6 +38,8 @@ def test_the_runbook_from_a_plain_address_to_a_shared_one() -> None:
     assert cluster.places("VIP") == cluster.places("webserver") == ["a1"]
     cluster.edit(VIP_CLONE, WEB, constraints=together("webserver", "VIP-clone"))
     assert cluster.holders() == {}, "the plain address has to be stopped first"
+    beside = [node for node in NODES if cluster.state.wishes(node)]
+    assert beside == [], "nor is it up with closed slots anywhere: whoever asks the segment would find it taken"
     cluster.settle()
     assert cluster.places("VIP") == []
     assert sorted(cluster.holders().values()) == list(NODES)
