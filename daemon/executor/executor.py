@@ -1,19 +1,23 @@
 """The executor: compares the replicated state with what this node has done, and says what is left to do.
 
 Sans I/O.  The shell (`daemon.node`) carries out what `take` returns after each change, and reports back with
-`kernel_did`, `flows_left` and `finished`.  Everything here may be thrown away and rebuilt from the state: a
+`kernel_did`, `counted` and `finished`.  Everything here may be thrown away and rebuilt from the state: a
 restarted daemon starts with an empty executor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from daemon.cluster.messages import Draining
 from daemon.definition import is_address
+from daemon.executor.holds import Answer, HoldDuty, Spoken, Task, Word
 from daemon.executor.operations import Finish, OperationDuty, RunOperation
-from daemon.executor.slots import SlotDuty, Wanted
+from daemon.executor.progress import DrainNews, Left
+from daemon.executor.slots import Count, SlotDuty, Wanted
 from daemon.state.commands import Result, Slots, StateCommand
 from daemon.state.state import State
 
@@ -22,7 +26,11 @@ STOP_AFTER_NS = 2_000 * NS_PER_MS
 """a node without a lease for this long stops what it runs: the others may have started it already"""
 KERNEL_RETRY_NS = 500 * NS_PER_MS
 FLOWS_EVERY_NS = 50 * NS_PER_MS
-"""how often the remaining flows of a draining slot are counted"""
+"""how often the remaining flows of a draining slot are counted at most"""
+COUNT_REST = 9
+"""for as many times as long as a count took the next one waits: a tenth of a processor for any number of flows"""
+UNKNOWN_FLOWS = 1
+"""where the kernel cannot tell: the slot goes on draining"""
 
 
 @dataclass(slots=True)
@@ -33,9 +41,18 @@ class Effects:
     """slot states that the engine must hold (None: it holds them)"""
     enforced_epoch: int | None = None
     """tell the core that the kernel holds what this admission says (LEASES.md, rule 19)"""
-    count_flows: list[tuple[str, int]] = field(default_factory=list)
+    count_flows: list[Count] = field(default_factory=list)
+    """`counted` wants to know what became of each"""
+    end_flows: list[tuple[str, frozenset[int]]] = field(default_factory=list)
+    """address and its slots that were closed for good although flows were left"""
     operations: list[RunOperation] = field(default_factory=list)
     proposals: list[StateCommand] = field(default_factory=list)
+    holding: list[Task] = field(default_factory=list)
+    """for the engine; `held` wants to know what became of each"""
+    words: list[Word] = field(default_factory=list)
+    """for other hosts"""
+    draining: Draining | None = None
+    """for all other hosts"""
 
 
 class Executor:
@@ -45,11 +62,13 @@ class Executor:
     process left in the kernel runs out by itself (LEASES.md, rule 20).
     """
 
-    def __init__(self, node: str, incarnation: int, drain_timeout_ms: int) -> None:
+    def __init__(self, node: str, incarnation: int, drain_timeout_ms: int, holds: HoldDuty | None = None) -> None:
+        """`holds`: where the engine reconciles SYNs (`datapath.engine.Reconciles`)."""
         self.node = node
         self.incarnation = incarnation
-        self.slots = SlotDuty(node, incarnation, drain_timeout_ms * NS_PER_MS)
+        self.slots = SlotDuty(node, incarnation, drain_timeout_ms * NS_PER_MS, holds=holds)
         self.operations = OperationDuty(node, incarnation)
+        self.drain_news = DrainNews(node, incarnation)
         self.lease_until_ns = 0
         """0: this process never had one"""
         self._in_flight: set[bytes] = set()
@@ -62,6 +81,8 @@ class Executor:
         self._kernel_retry_ns = 0
         self._enforced: int | None = None
         self._flows_due_ns = 0
+        self._counting: dict[Count, int] = {}
+        """→ since when"""
         self.goes_on = False
         """without a lease too, what runs is left running (`quorumless`: freeze, and ignore before it begins)"""
         self._went_on = False
@@ -86,15 +107,15 @@ class Executor:
                 self._alone_from_ns = now_ns + STOP_AFTER_NS
         elif not self._was_admitted:
             return effects
-        wanted = self.slots.update(state, now_ns) and now_ns >= self._kernel_retry_ns
-        if wanted and not self._kernel_pending:
-            self._kernel_pending = True
-            effects.kernel = self.slots.attainable()
-        elif not self._kernel_pending and not self.slots.needs_kernel():
+        effects.kernel = self._for_kernel(state, now_ns)
+        if effects.kernel is None and not self._kernel_pending and not self.slots.needs_kernel():
             self.slots.note_generations(state)
         if not self.admitted(state):
             effects.operations = self._abandon(state, now_ns)
             return effects
+        if not self._kernel_pending:
+            effects.end_flows = self.slots.take_to_end()
+        self._hold(effects, now_ns)
         self._mine = [instance for instance, nodes in state.plan.placement.items() if self.node in nodes]
         self._offer_epoch(state, effects)
         self._watch_flows(state, effects, now_ns)
@@ -103,11 +124,52 @@ class Executor:
             effects.operations = [*self._undone(), *self.operations.begin(state.plan, now_ns)]
         else:
             effects.operations = self._abandon(state, now_ns)
-        reports: list[StateCommand] = [*self.slots.reports(state), *self.operations.told.values()]
+        reports: list[StateCommand] = [
+            *self.slots.reports(state),
+            *self.slots.returns(state),
+            *self.operations.told.values(),
+        ]
         for command in reports:
             if self._mark(command):
                 effects.proposals.append(command)
         return effects
+
+    def hasten(self, state: State, now_ns: int) -> Effects:
+        """Of a state that has not planned by its last entry (`State.enter`): what the kernel is to hold by it.
+
+        And what was held is let in.  Packets wait for that, and for nothing that the plan says; the rest is `take`'s.
+        """
+        effects = Effects()
+        if self._was_admitted and self.admitted(state):
+            effects.kernel = self._for_kernel(state, now_ns)
+            self._hold(effects, now_ns)
+            self.slots.look_again()
+        return effects
+
+    def _for_kernel(self, state: State, now_ns: int) -> Wanted | None:
+        wanted = self.slots.update(state, now_ns) and now_ns >= self._kernel_retry_ns
+        if not wanted or self._kernel_pending:
+            return None
+        self._kernel_pending = True
+        return self.slots.to_tell()
+
+    def _hold(self, effects: Effects, now_ns: int) -> None:
+        holds = self.slots.holds
+        if holds is not None and not self._kernel_pending:
+            effects.holding = holds.tasks(self.slots.have, now_ns)
+            effects.words = holds.words(now_ns)
+
+    def held(self, task: Task, answer: Answer | None) -> None:
+        """What the engine made of a task; None: it could not."""
+        if self.slots.holds is not None:
+            self.slots.holds.done(task, answer)
+
+    def heard(self, sender: str, message: Spoken | Draining, state: State, now_ns: int) -> None:
+        """Another host speaks about slots that move between it and this one, or that it drains."""
+        if isinstance(message, Draining):
+            self.drain_news.heard(sender, message, state)
+        elif self.slots.holds is not None:
+            self.slots.holds.heard(sender, message, state, now_ns)
 
     def _abandon(self, state: State, now_ns: int) -> list[RunOperation]:
         if now_ns < self.lease_until_ns or self.goes_on:
@@ -197,6 +259,7 @@ class Executor:
 
     def _forget_told(self) -> None:
         self._in_flight.clear()
+        self._counting.clear()
         self._enforced = None
 
     def _mark(self, command: StateCommand) -> bool:
@@ -215,23 +278,41 @@ class Executor:
 
     def _watch_flows(self, state: State, effects: Effects, now_ns: int) -> None:
         if now_ns >= self._flows_due_ns:
-            effects.count_flows = self.slots.watch_flows(state)
+            effects.draining = self.drain_news.words(self.slots.left(state, now_ns), now_ns)
+            effects.count_flows = self._to_count(state)
+            self._counting |= dict.fromkeys(effects.count_flows, now_ns)
             self._flows_due_ns = now_ns + FLOWS_EVERY_NS
+
+    def _to_count(self, state: State) -> list[Count]:
+        under_way = {count.address for count in self._counting}
+        return [count for count in self.slots.watch_flows(state) if count.address not in under_way]
 
     def kernel_did(self, state: State, applied: Wanted, failures: dict[str, str]) -> None:
         """The engine acknowledged `applied` (what `Effects.kernel` asked, less the addresses that failed)."""
         self._kernel_pending = False
         self.slots.kernel_did(state, applied, failures)
 
-    def kernel_refused(self, now_ns: int) -> None:
+    def kernel_refused(self, now_ns: int, again_ns: int = KERNEL_RETRY_NS) -> None:
         """The engine took nothing, or broke off.  Tried again after a while."""
         self._kernel_pending = False
-        self._kernel_retry_ns = now_ns + KERNEL_RETRY_NS
+        self._kernel_retry_ns = now_ns + again_ns
         # What it holds is not certain any more, so no epoch may be offered before it has taken something again.
         self.slots.known = False
 
-    def flows_left(self, state: State, address: str, number: int, flows: int, now_ns: int) -> None:
-        self.slots.flows_left(state, address, number, flows, now_ns)
+    def left(self, state: State, now_ns: int) -> dict[tuple[str, int], Left]:
+        """(address, slot) → what it still waits for, of slots that drain anywhere, as far as this host knows."""
+        return self.drain_news.known(state, self.slots.left(state, now_ns))
+
+    def counted(self, state: State, count: Count, flows: Mapping[int, int] | None, now_ns: int) -> None:
+        """The flows that each slot of a count has left, 0 where it is not named; None: the kernel cannot tell."""
+        began_ns = self._counting.get(count)
+        if began_ns is None:
+            return
+        del self._counting[count]
+        self._flows_due_ns = max(self._flows_due_ns, now_ns + COUNT_REST * (now_ns - began_ns))
+        for number in self.slots.still_watched(state, count):
+            left = UNKNOWN_FLOWS if flows is None else flows.get(number, 0)
+            self.slots.flows_left(state, count.address, number, left, now_ns)
 
     def lease(self, until_ns: int) -> None:
         """This host's lease now ends then (CLOCK_BOOTTIME)."""
@@ -248,7 +329,7 @@ class Executor:
 
     def deadline_ns(self, state: State, now_ns: int) -> int | None:
         """When `take` wants to be called although nothing changed."""
-        candidates = []
+        candidates = [self._kernel_retry_ns] if self._kernel_retry_ns > now_ns else []
         if self._was_admitted:
             on_its_own_ns = max(self.lease_until_ns + STOP_AFTER_NS, self._alone_from_ns)
             candidates += [due for due in (self.lease_until_ns, on_its_own_ns) if due > now_ns]
@@ -256,8 +337,10 @@ class Executor:
             due = self.operations.next_due_ns(now_ns)
             if due is not None and now_ns < self.lease_until_ns:
                 candidates.append(due)
-            if self.slots.watch_flows(state):
+            if self._to_count(state):
                 candidates.append(self._flows_due_ns)
+            if self.slots.holds is not None and (due := self.slots.holds.deadline_ns()) is not None:
+                candidates.append(due)
         return min(candidates, default=None)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from daemon.definition import merged
 from daemon.model.configuration import Configuration
+from daemon.model.precedence import merged
 from daemon.model.values import BadValue, parse_boolean
 
 
@@ -30,6 +30,8 @@ class QuorumProperties:
     """`ignore` means nothing on a host that has not heard all others since it booted (votequorum(5))"""
     tie_breaker: str = ""
     """a voter with one extra vote while the number of voters is even; "": nobody"""
+    fencing: bool = False
+    """of two voters one may count the vote of the other once that is fenced (stonith-enabled; unset: no)"""
 
     @classmethod
     def of(cls, configuration: Configuration) -> QuorumProperties:
@@ -39,6 +41,7 @@ class QuorumProperties:
             policy=NoQuorum(said) if said in set(NoQuorum) else NoQuorum.STOP,
             wait_for_all=_truth(values.get("wait-for-all", ""), default=True),
             tie_breaker=values.get("tie-breaker", ""),
+            fencing=_truth(values.get("stonith-enabled", ""), default=False),
         )
 
 

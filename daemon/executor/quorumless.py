@@ -36,6 +36,7 @@ from daemon.state.state import State
 
 SUICIDE_WITHIN_NS = 30_000 * NS_PER_MS
 """what could not be stopped by then ends with everything else"""
+COUNTS_PER_HEARTBEAT = 5
 ROUNDS_MAX = 64
 """of reports that change the overlay, which asks for more: it comes to rest after a few"""
 
@@ -75,6 +76,8 @@ class Quorumless:
         self._alone_since_ns: int | None = now_ns
         self._granted_until_ns = 0
         self._renew_ns = 0
+        self._count_ns = now_ns
+        """when to count again whether all are heard: while one is away for long, not with every message"""
         self._waits = False
         self._is_ending = False
         self._alarm = ""
@@ -143,8 +146,9 @@ class Quorumless:
         return turn
 
     def _look(self, committed: State, presence: Presence, now_ns: int) -> Turn:
-        if not presence.missing:
-            self.heard_all = True
+        if not self.heard_all and now_ns >= self._count_ns:
+            self._count_ns = now_ns + self.timers.heartbeat_ns // COUNTS_PER_HEARTBEAT
+            self.heard_all = not presence.missing
         if presence.quorate or now_ns < self._granted_until_ns:
             self._alone_since_ns = None
         elif self._alone_since_ns is None:
@@ -167,8 +171,9 @@ class Quorumless:
         return Turn(ends_itself=policy is NoQuorum.SUICIDE and self._has_stopped(committed, now_ns))
 
     def _policy(self, committed: State) -> NoQuorum:
-        """A witness serves nothing, and a daemon that is about to end leaves nothing behind."""
-        if self.is_leaving or self.executor.node in committed.witnesses:
+        """A witness and a silenced host serve nothing, and a daemon that is about to end leaves nothing behind."""
+        silent = self.is_leaving or self.executor.slots.silenced
+        if silent or self.executor.node in committed.witnesses:
             return NoQuorum.STOP
         return self.properties(committed.configuration).policy
 
@@ -235,8 +240,10 @@ def _both(first: Effects, then: Effects) -> Effects:
     return Effects(
         kernel=first.kernel if then.kernel is None else then.kernel,
         count_flows=[*first.count_flows, *then.count_flows],
+        end_flows=[*first.end_flows, *then.end_flows],
         operations=[*first.operations, *then.operations],
         proposals=then.proposals,
+        draining=first.draining or then.draining,
     )
 
 

@@ -8,7 +8,7 @@ from daemon.cluster.records import Admit, Command, LogEntry, Lost, Request
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Operation, Primitive
 from daemon.state.commands import Edit, Result, Slots, StateCommand
 from daemon.state.outcome import Outcome
-from daemon.state.state import State
+from daemon.state.state import Entered, State
 
 NODES = ("a1", "a2", "a3", "a4")
 INCARNATION = 7
@@ -62,8 +62,16 @@ class Cluster:
         return self.append(Lost(node))
 
     def request(self, command: StateCommand, origin: str = "a1") -> Outcome:
+        return self.append(self._requested(command, origin))
+
+    def enter(self, command: StateCommand, origin: str = "a1") -> Entered:
+        """A request of which nobody has made a plan yet."""
+        request = self._requested(command, origin)
+        return self.state.enter(LogEntry(self.state.index + 1, 1, 1_000 * self.state.index, request))
+
+    def _requested(self, command: StateCommand, origin: str) -> Request:
         self._tickets += 1
-        return self.append(Request(origin, INCARNATION, self._tickets, msgspec.msgpack.encode(command)))
+        return Request(origin, INCARNATION, self._tickets, msgspec.msgpack.encode(command))
 
     def edit(self, configuration: Configuration) -> Outcome:
         body = configuration.model_dump_json().encode()

@@ -57,7 +57,9 @@ class Host:
         """Look and take once, the kernel obeys at once."""
         here = tuple(one for one in self.present if one.name in present or one.name == self.name)
         missing = tuple(name for name in NODES if name not in {one.name for one in here})
-        turn = self.quorumless.look(self.cluster.state, Presence(here, missing, quorate), self.now_ns)
+        turn = self.quorumless.look(
+            self.cluster.state, Presence(quorate, lambda: here, lambda: missing), self.now_ns
+        )
         self.turns.append(turn)
         effects = self.quorumless.take(self.cluster.state, self.now_ns)
         if effects.kernel is not None:

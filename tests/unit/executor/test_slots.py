@@ -5,7 +5,7 @@ from __future__ import annotations
 from daemon.executor import Executor
 from daemon.executor.slots import Wanted
 from daemon.model.configuration import Configuration
-from daemon.state.commands import Leave, Slots
+from daemon.state.commands import Leave, Return, Slots
 from daemon.state.slots import Phase
 from datapath.engine import SlotState
 from tests.unit.executor.cluster import INCARNATION, Cluster, shared
@@ -132,10 +132,10 @@ def test_a_planned_move_drains_splits_and_closes_in_this_order() -> None:
     assert "drained" in [report.what for report in told]
     new.step()
     assert new.slot(number) is SlotState.OPENING
-    old.executor.flows_left(cluster.state, "VIP", number, 1, old.now_ns)
+    old.executor.slots.flows_left(cluster.state, "VIP", number, 1, old.now_ns)
     old.step()
     assert old.slot(number) is SlotState.DRAINING, "a connection is left"
-    old.executor.flows_left(cluster.state, "VIP", number, 0, old.now_ns)
+    old.executor.slots.flows_left(cluster.state, "VIP", number, 0, old.now_ns)
     assert "closed" in [report.what for report in old.step()]
     assert old.slot(number) is SlotState.CLOSED
     new.step()
@@ -146,14 +146,14 @@ def test_a_drain_that_takes_too_long_ends_by_the_clock_of_the_old_owner() -> Non
     cluster, old, _, number = moving()
     old.step()
     old.now_ns += 61 * SECOND_NS
-    old.executor.flows_left(cluster.state, "VIP", number, 5, old.now_ns)
+    old.executor.slots.flows_left(cluster.state, "VIP", number, 5, old.now_ns)
     assert "closed" in [report.what for report in old.step()]
 
 
 def test_what_was_closed_for_a_generation_never_reopens_under_it() -> None:
     cluster, old, _, number = moving()
     old.step()
-    old.executor.flows_left(cluster.state, "VIP", number, 0, old.now_ns)
+    old.executor.slots.flows_left(cluster.state, "VIP", number, 0, old.now_ns)
     effects = old.executor.take(cluster.state, old.now_ns)
     assert effects.kernel is not None
     old.executor.kernel_did(cluster.state, effects.kernel, {})
@@ -235,10 +235,39 @@ def test_a_node_that_leaves_drains_its_slots_to_the_others_before_it_has_left() 
         for host in hosts.values():
             host.step()
         for number in held_by(cluster, "a1"):
-            leaver.flows_left(cluster.state, "VIP", number, 0, SECOND_NS)
+            leaver.slots.flows_left(cluster.state, "VIP", number, 0, SECOND_NS)
     assert leaver.has_left(cluster.state, SECOND_NS)
     assert hosts["a1"].kernel == {}
     assert len(cluster.state.slots["VIP"]) == 4
+
+
+def test_a_silenced_node_wants_nothing_of_its_kernel_and_its_slots_count_as_closed() -> None:
+    cluster = serving()
+    hosts = [Host(cluster, name) for name in ("a1", "a2", "a3", "a4")]
+    for one in hosts:
+        one.step()
+    host = hosts[0]
+    held = held_by(cluster, "a1")
+    host.executor.slots.silenced = True
+    host.step()
+    assert host.kernel == {}
+    cluster.request(Leave("a1", INCARNATION), "a1")
+    for _ in range(3):
+        host.step()
+    assert held
+    assert not held_by(cluster, "a1"), "no flow is waited for: nobody serves them any more"
+    host.executor.slots.silenced = False
+    cluster.request(Return("a1", INCARNATION), "a1")
+    for _ in range(3):
+        host.step()
+    assert host.executor.slots.want
+
+
+def test_a_return_of_a_process_that_is_gone_means_nothing() -> None:
+    cluster = serving()
+    cluster.request(Leave("a1", INCARNATION), "a1")
+    cluster.request(Return("a1", INCARNATION - 1), "a1")
+    assert cluster.state.nodes["a1"].leaving
 
 
 def test_a_new_process_of_a_node_that_had_left_takes_part_again() -> None:
@@ -315,6 +344,21 @@ def test_a_forwarder_that_is_gone_makes_the_addresses_fail_here() -> None:
     assert "a1" not in cluster.state.plan.slots["VIP"].values()
 
 
+def test_what_waits_for_a_helper_is_asked_for_again_when_it_said_so() -> None:
+    cluster = serving()
+    host = Host(cluster, "a1")
+    host.step()
+    cluster.lose("a4")
+    assert host.executor.take(cluster.state, host.now_ns).kernel is not None
+    soon_ns = SECOND_NS // 20
+    host.executor.kernel_refused(host.now_ns, soon_ns)
+    assert host.executor.take(cluster.state, host.now_ns + soon_ns - 1).kernel is None
+    due_ns = host.executor.deadline_ns(cluster.state, host.now_ns)
+    assert due_ns is not None
+    assert due_ns <= host.now_ns + soon_ns
+    assert host.executor.take(cluster.state, host.now_ns + soon_ns).kernel is not None
+
+
 def test_no_epoch_is_offered_on_a_kernel_that_broke_off() -> None:
     cluster = serving()
     host = Host(cluster, "a1")
@@ -330,3 +374,31 @@ def test_no_epoch_is_offered_on_a_kernel_that_broke_off() -> None:
     host.now_ns += SECOND_NS
     host.step()
     assert host.epochs[len(offered) :] == [cluster.state.nodes["a1"].epoch]
+
+
+def test_a_successor_opens_before_anything_is_planned_by_the_entry_that_lets_it() -> None:
+    """A plan takes as long as the configuration is, and SYNs that are held wait for the kernel alone."""
+    cluster = serving()
+    hosts = {node: Host(cluster, node) for node in ("a1", "a2", "a3", "a4")}
+    for host in hosts.values():
+        host.step()
+    cluster.request(Leave("a1", INCARNATION))
+    (number,) = held_by(cluster, "a1")
+    slot = cluster.state.slots["VIP"][number]
+    assert slot.phase is Phase.DRAINING
+    assert slot.successor is not None
+    new = hosts[slot.successor]
+    new.step()
+    assert new.executor.hasten(cluster.state, new.now_ns).kernel is None
+
+    entered = cluster.enter(Slots("a1", INCARNATION, "VIP", "drained", {number: slot.generation}), "a1")
+    assert entered.outcome.splits
+    for node in ("a2", "a3", "a4"):
+        host = hosts[node]
+        kernel = host.executor.hasten(cluster.state, host.now_ns).kernel
+        assert (kernel is not None) == (node == slot.successor), node
+        if kernel is not None:
+            assert kernel["VIP"].states[number] is SlotState.OPENING
+            host.executor.kernel_did(cluster.state, kernel, {})
+    cluster.state.conclude(entered)
+    assert new.executor.take(cluster.state, new.now_ns).kernel is None, "it has it already"

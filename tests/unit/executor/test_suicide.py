@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from agents import privileges
 from daemon import bootmark, suicide
 
 
 def test_only_a_group_of_the_runner_s_own_unit_is_killed(tmp_path: Path) -> None:
-    assert suicide.runner_group(tmp_path) is None
-    group = tmp_path / "system.slice" / suicide.RUNNER_UNIT
+    assert privileges.group(tmp_path) is None
+    group = tmp_path / "system.slice" / privileges.UNIT
     group.mkdir(parents=True)
-    assert suicide.runner_group(tmp_path) is None
+    with pytest.raises(OSError, match="no group of"):
+        privileges.kill_agents(tmp_path)
     (group / "cgroup.kill").touch()
-    assert suicide.runner_group(tmp_path) == group
+    privileges.kill_agents(tmp_path)
+    assert (group / "cgroup.kill").read_text() == "1"
 
 
 def test_the_host_is_left_alone_unless_its_settings_say_reboot(
