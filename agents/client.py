@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import msgspec
 
 from agents.frames import FrameError, encode_frame, frames_from_runner
 from agents.ocf import ExitCode
@@ -18,6 +21,8 @@ RECONNECT_FIRST_S = 0.05
 RECONNECT_MAX_S = 1.0
 ANSWER_MARGIN_S = 30.0
 """beyond an operation's own timeout: the runner ends it, and it may have waited for its turn"""
+UNASKED = "unasked"
+"""how an operation ended that no runner has heard of"""
 
 
 class RunnerClient:
@@ -32,6 +37,12 @@ class RunnerClient:
         self._serves: dict[str, list[str]] = {}
         self._next_id = 1
         self._task: asyncio.Task[None] | None = None
+        self._away_since: float | None = None
+        """time.monotonic(); None: it is there, or nobody has asked for it"""
+
+    def away_s(self) -> float:
+        """For how long there has been no runner; 0 while there is one."""
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
 
     @property
     def is_connected(self) -> bool:
@@ -40,6 +51,7 @@ class RunnerClient:
     async def start(self) -> None:
         """Begin to connect; it is not waited for, operations wait."""
         if self._task is None:
+            self._away_since = time.monotonic()
             self._task = asyncio.get_running_loop().create_task(self._keep_connected(), name="runner client")
 
     async def close(self) -> None:
@@ -60,7 +72,7 @@ class RunnerClient:
         environment: Mapping[str, str],
         timeout_ms: int,
     ) -> Finished:
-        """Run one operation.  Always returns: status `error` where the runner cannot be reached or went away."""
+        """Run one operation.  Always returns: `unasked` without a runner, `cancelled` where it went away meanwhile."""
         patience_s = timeout_ms / 1000 + ANSWER_MARGIN_S
         identifier = self._next_id
         self._next_id += 1
@@ -86,7 +98,8 @@ class RunnerClient:
             return _unknown(identifier, f"{operation} cannot be asked for: {error}")
         except TimeoutError:
             if identifier not in self._waiting:
-                return _unknown(identifier, f"vipcast-runner does not listen on {self._socket}; is it running?")
+                reason = f"vipcast-runner does not listen on {self._socket}; is it running?"
+                return msgspec.structs.replace(_unknown(identifier, reason), status=UNASKED)
             self._write(encode_frame(Cancel(id=identifier)))
             return _unknown(identifier, f"vipcast-runner gave no answer to {operation} within {patience_s:g} s")
         except asyncio.CancelledError:
@@ -134,6 +147,7 @@ class RunnerClient:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
+        self._away_since = None
         for name, argv in self._serves.items():
             self._write(encode_frame(Serve(name=name, argv=argv)))
         self._connected.set()
@@ -154,11 +168,12 @@ class RunnerClient:
     def _lose(self, writer: asyncio.StreamWriter) -> None:
         writer.close()
         self._writer = None
+        self._away_since = time.monotonic()
         self._connected.clear()
         for identifier, answer in self._waiting.items():
             if not answer.done():
                 reason = "vipcast-runner went away while the operation ran; its result is unknown"
-                answer.set_result(_unknown(identifier, reason))
+                answer.set_result(msgspec.structs.replace(_unknown(identifier, reason), status="cancelled"))
 
 
 def _unknown(identifier: int, reason: str) -> Finished:

@@ -16,14 +16,16 @@ from ipaddress import IPv4Address, IPv6Address
 
 from agents import ipaddr2_parameters
 from agents.addresses import PlainLinks
-from agents.ipaddr2_parameters import Parameters, broadcast_of
+from agents.ipaddr2_parameters import DuplicatePolicy, Parameters, broadcast_of
 from agents.ocf import ExitCode
-from agents.placement import Placement, PlacementError, place
-from datapath.engine import Address, DatapathError
+from agents.placement import Placement, PlacementError, Surroundings, place
+from datapath.engine import Address, DatapathError, PortFate
 from datapath.frames import gratuitous_arp
 from datapath.host.links import Assigned
-from datapath.mac import shared_mac
+from datapath.mac import format_mac, shared_mac
 from datapath.packet_socket import interface_mac, open_deaf
+from datapath.probe import who_else
+from datapath.strangers import sentence
 
 log = logging.getLogger("vipcast.ipaddr2")
 
@@ -46,15 +48,24 @@ def parameters(given: Mapping[str, str]) -> Parameters:
     return parsed.parameters
 
 
-def shared_address(resource: str, given: Mapping[str, str], slots: int) -> Address:
+def surroundings() -> Surroundings:
+    """This host's, now.  Raises DatapathError."""
+    with contextlib.closing(PlainLinks()) as links:
+        return Surroundings.of(links.assigned(), (name for _, name in socket.if_nameindex()))
+
+
+def shared_address(resource: str, given: Mapping[str, str], slots: int, around: Surroundings) -> Address:
     """The address of a globally unique clone with `slots` slots (clone-max), placed on this host.
 
-    Raises ParameterError, and DatapathError where the kernel cannot be asked.
+    Raises ParameterError.
     """
     wanted = parameters(given)
     if not 1 <= slots <= SLOTS_MAX:
         raise ParameterError(f"clone-max={slots}: a shared address has 1 to {SLOTS_MAX} slots")
-    where = _placed(wanted)
+    beyond = [rule.slot for rule in wanted.port_rules if rule.fate is PortFate.ONE and rule.slot >= slots]
+    if beyond:
+        raise ParameterError(f"port_rules: there is no slot {beyond[0]}, clone-max={slots} makes 0 to {slots - 1}")
+    where = _placed(wanted, around)
     broadcast = broadcast_of(wanted, where.prefixlen)
     try:
         mac = wanted.mac or shared_mac(wanted.ip, where.prefixlen, broadcast, wanted.mac_mode)
@@ -70,7 +81,15 @@ def shared_address(resource: str, given: Mapping[str, str], slots: int) -> Addre
         seed=wanted.hash_seed,
         slots=slots,
         mac_mode=wanted.mac_mode,
+        hash_order=wanted.clusterip_hash_order,
+        port_rules=wanted.port_rules,
     )
+
+
+def forces_duplicate(given: Mapping[str, str]) -> bool:
+    """Whether the address is to be taken even where somebody else on the segment has it."""
+    wanted = ipaddr2_parameters.parse(given).parameters
+    return wanted is not None and wanted.duplicate_address is DuplicatePolicy.FORCE
 
 
 class PlainAddress:
@@ -85,13 +104,13 @@ class PlainAddress:
         try:
             match operation:
                 case "start":
-                    return self._start()
+                    return await self._start()
                 case "stop":
                     return self._stop()
                 case "monitor" | "status":
                     return self._monitor()
                 case "validate-all":
-                    _placed(parameters(self._given))
+                    _placed(parameters(self._given), surroundings())
                     return ExitCode.OK, ""
         except ParameterError as error:
             return ExitCode.NOT_CONFIGURED, str(error)
@@ -99,11 +118,11 @@ class PlainAddress:
             return ExitCode.ERROR, str(error)
         return ExitCode.UNIMPLEMENTED, f"IPaddr2 has no operation {operation!r}"
 
-    def _start(self) -> tuple[int, str]:
+    async def _start(self) -> tuple[int, str]:
         wanted = parameters(self._given)
         for warning in ipaddr2_parameters.parse(self._given).warnings:
             log.info("%s: %s", self._instance, warning)
-        where = _placed(wanted)
+        where = _placed(wanted, surroundings())
         with contextlib.closing(PlainLinks()) as links:
             present = _present(wanted, links.assigned())
             elsewhere = [one for one in present if one.interface != where.interface]
@@ -113,9 +132,29 @@ class PlainAddress:
                     f"remove it: ip address del {wanted.ip}/{elsewhere[0].prefixlen} dev {elsewhere[0].interface}"
                 )
             if not present:
+                if (reason := await self._taken(wanted, where)) is not None:
+                    return ExitCode.ERROR, reason
                 links.add(wanted, where)
         _announce(wanted, where, wanted.arp_count)
         return ExitCode.OK, ""
+
+    async def _taken(self, wanted: Parameters, where: Placement) -> str | None:
+        """Who has the address already, and what to do; None: nobody does, or it cannot be asked there (a loopback)."""
+        if wanted.duplicate_address is DuplicatePolicy.FORCE:
+            return None
+        try:
+            with contextlib.closing(open_deaf()) as packets:
+                own = format_mac(interface_mac(packets, where.interface))
+            claims = await who_else(where.interface, {wanted.ip: own})
+        except DatapathError as error:
+            log.info("%s: nobody could be asked who has %s: %s", self._instance, wanted.ip, error)
+            return None
+        if not claims:
+            return None
+        return (
+            f"{sentence(claims[0])}. Find that host, or: vipcast resource update {self._instance}"
+            f" duplicate_address=force; then: vipcast resource cleanup {self._instance}"
+        )
 
     def _stop(self) -> tuple[int, str]:
         parsed = ipaddr2_parameters.parse(self._given)
@@ -154,11 +193,9 @@ def _present(wanted: Parameters, assigned: list[Assigned]) -> list[Assigned]:
     ]
 
 
-def _placed(wanted: Parameters) -> Placement:
-    with contextlib.closing(PlainLinks()) as links:
-        assigned = links.assigned()
+def _placed(wanted: Parameters, around: Surroundings) -> Placement:
     try:
-        return place(wanted, assigned, (name for _, name in socket.if_nameindex()))
+        return place(wanted, around)
     except PlacementError as error:
         raise ParameterError(str(error)) from None
 

@@ -1,20 +1,22 @@
 """The parameters of ocf:heartbeat:IPaddr2 as vipcast understands them.  Pure: text in, values and findings out.
 
 Names and defaults are those of the agent in the package resource-agents, so that an existing configuration works
-unchanged; `hash_seed` and `mac_mode` are ours.
+unchanged; `hash_seed`, `clusterip_hash_order`, `port_rules`, `mac_mode` and `duplicate_address` are ours.
 """
 
 from __future__ import annotations
 
 import difflib
+import enum
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
-from datapath.engine import HashKind, MacMode
-from datapath.mac import parse_mac
+from datapath import ports
+from datapath.engine import HashKind, HashOrder, MacMode, PortRule
+from datapath.mac import agents_seed, parse_mac
 
 T = TypeVar("T")
 
@@ -31,14 +33,31 @@ IGNORED = {
     "arp_sender": "announcements are sent by vipcast itself",
     "send_arp_opts": "announcements are sent by vipcast itself, as request and as reply",
     "flush_routes": "the kernel forgets routes of an address that is removed",
-    "run_arping": "a duplicate address is reported by the ARP responder",
+    "run_arping": "the segment is always asked, see duplicate_address",
     "network_namespace": "the daemon's own namespace is used",
+    "clusterip_firewall": "the engine of vipcast decides on packets",
+    "clusterip_table": "the engine of vipcast decides on packets",
+    "clusterip_chain": "the engine of vipcast decides on packets",
+    "clusterip_mac_mangle": "vipcast answers ARP itself",
     "trace_ra": "a native agent has no shell to trace",
     "trace_file": "a native agent has no shell to trace",
 }
 """parameters of the agent that have no effect here, and why"""
-ELSEWHERE = ("drain_timeout",)
+ELSEWHERE = ("drain_timeout", "udp_timeout")
 """parameters of ours that are read by others"""
+SEED_OF_THE_AGENT = "agent"
+"""`hash_seed`: the seed that the agent itself computes where none is given"""
+_AGENTS_SEED = "clusterip_hash_seed"
+"""what the agent calls `hash_seed`"""
+
+
+class DuplicatePolicy(enum.StrEnum):
+    """`duplicate_address`: what becomes of a start where somebody else on the segment has the address."""
+
+    REFUSE = "refuse"
+    """it fails, naming the MAC"""
+    FORCE = "force"
+    """it goes on, without asking"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +73,8 @@ class Parameters:
     mac: str | None = None
     clusterip_hash: HashKind = HashKind.SOURCEIP_SOURCEPORT
     hash_seed: int = 0
+    clusterip_hash_order: HashOrder = HashOrder.NETWORK
+    port_rules: tuple[PortRule, ...] = ()
     mac_mode: MacMode = MacMode.MULTICAST
     arp_count: int = 5
     arp_interval: int = 200
@@ -63,9 +84,10 @@ class Parameters:
     """seconds"""
     noprefixroute: bool = False
     nodad: bool = False
+    duplicate_address: DuplicatePolicy = DuplicatePolicy.REFUSE
 
 
-KNOWN = (*(field.name for field in fields(Parameters)), *IGNORED, *ELSEWHERE)
+KNOWN = (*(field.name for field in fields(Parameters)), _AGENTS_SEED, *IGNORED, *ELSEWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +136,19 @@ def parse(given: Mapping[str, str]) -> Parsed:
     iflabel = read("iflabel", _label, None)
     mac = read("mac", lambda text: parse_mac(text, mac_mode), None)
     hash_kind = read("clusterip_hash", _choice(HashKind), HashKind.SOURCEIP_SOURCEPORT)
-    seed = read("hash_seed", _number(0, 0xFFFFFFFF), 0)
+    seed = read("hash_seed", _seed, None)
+    agents_own = read(_AGENTS_SEED, _number(0, 0xFFFFFFFF), None)
+    order = read("clusterip_hash_order", _choice(HashOrder), HashOrder.NETWORK)
+    no_rules: tuple[PortRule, ...] = ()
+    port_rules = read("port_rules", ports.parse, no_rules)
     count = read("arp_count", _number(0, ARP_COUNT_MAX), 5)
     interval = read("arp_interval", _number(1, 60_000), 200)
     refresh = read("arp_count_refresh", _number(0, ARP_COUNT_MAX), 0)
     preferred = read("preferred_lft", _lifetime, FOREVER_S)
     noprefixroute = read("noprefixroute", _boolean, False)
     nodad = read("nodad", _boolean, False)
-    if nic is not None and iflabel is not None and len(f"{nic}:{iflabel}") > 15:
-        errors.append(f"iflabel={iflabel}: {nic}:{iflabel} is longer than 15 characters; choose a shorter label")
-    if version == 6 and mac_mode is MacMode.IGMP:
-        errors.append("mac_mode=igmp: only IPv4 has it; use multicast")
-    if errors or ip is None:
+    duplicate_address = read("duplicate_address", _choice(DuplicatePolicy), DuplicatePolicy.REFUSE)
+    if ip is None:
         return Parsed(None, tuple(errors), tuple(warnings))
     parameters = Parameters(
         ip=ip,
@@ -135,7 +158,8 @@ def parse(given: Mapping[str, str]) -> Parsed:
         iflabel=iflabel,
         mac=mac,
         clusterip_hash=hash_kind,
-        hash_seed=seed,
+        clusterip_hash_order=order,
+        port_rules=port_rules,
         mac_mode=mac_mode,
         arp_count=count,
         arp_interval=interval,
@@ -143,8 +167,38 @@ def parse(given: Mapping[str, str]) -> Parsed:
         preferred_lft=preferred,
         noprefixroute=noprefixroute,
         nodad=nodad,
+        duplicate_address=duplicate_address,
     )
-    return Parsed(parameters, (), tuple(warnings))
+    errors += [*_contradictions(parameters), *_contradictory_seeds(seed, agents_own, parameters)]
+    if errors:
+        return Parsed(None, tuple(errors), tuple(warnings))
+    return Parsed(replace(parameters, hash_seed=_seed_of(seed, agents_own, parameters)), (), tuple(warnings))
+
+
+def _contradictions(wanted: Parameters) -> Iterator[str]:
+    """What is right by itself and does not go together."""
+    if wanted.nic is not None and wanted.iflabel is not None and len(f"{wanted.nic}:{wanted.iflabel}") > 15:
+        label = f"{wanted.nic}:{wanted.iflabel}"
+        yield f"iflabel={wanted.iflabel}: {label} is longer than 15 characters; choose a shorter label"
+    if wanted.ip.version == 6 and wanted.mac_mode is MacMode.IGMP:
+        yield "mac_mode=igmp: only IPv4 has it; use multicast"
+    if wanted.clusterip_hash_order is HashOrder.CLUSTERIP and wanted.ip.version == 6:
+        yield "clusterip_hash_order=clusterip: only IPv4 has it, ipt_CLUSTERIP knew no other; leave it out"
+    if wanted.clusterip_hash_order is HashOrder.CLUSTERIP and wanted.clusterip_hash is HashKind.SOURCENET:
+        yield "clusterip_hash_order=clusterip: ipt_CLUSTERIP had no hash sourcenet; choose another one"
+
+
+def _contradictory_seeds(seed: int | str | None, agents_own: int | None, wanted: Parameters) -> Iterator[str]:
+    if seed is not None and agents_own not in (None, seed):
+        yield f"hash_seed and {_AGENTS_SEED} are one parameter and say different things; leave one out"
+    if seed == SEED_OF_THE_AGENT and wanted.cidr_netmask is None:
+        yield "hash_seed=agent: the agent computes it of the prefix too, so cidr_netmask must be given"
+
+
+def _seed_of(seed: int | str | None, agents_own: int | None, wanted: Parameters) -> int:
+    if seed == SEED_OF_THE_AGENT and wanted.cidr_netmask is not None:
+        return agents_seed(wanted.ip, wanted.cidr_netmask, broadcast_of(wanted, wanted.cidr_netmask))
+    return int(seed if seed is not None else agents_own or 0)
 
 
 def broadcast_of(parameters: Parameters, prefixlen: int) -> IPv4Address | None:
@@ -218,6 +272,10 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return parser
 
 
+def _seed(text: str) -> int | str | None:
+    return SEED_OF_THE_AGENT if text == SEED_OF_THE_AGENT else _number(0, 0xFFFFFFFF)(text)
+
+
 def _lifetime(text: str) -> int:
     return FOREVER_S if text == "forever" else _number(0, FOREVER_S)(text)
 
@@ -231,7 +289,7 @@ def _boolean(text: str) -> bool:
     raise ValueError("neither true nor false")
 
 
-Choice = TypeVar("Choice", HashKind, MacMode)
+Choice = TypeVar("Choice", HashKind, HashOrder, MacMode, DuplicatePolicy)
 
 
 def _choice(kind: type[Choice]) -> Callable[[str], Choice]:

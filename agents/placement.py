@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from agents.ipaddr2_parameters import Parameters
-from datapath.host.links import Assigned
+from datapath.host.links import Assigned, readable
 
 
 class PlacementError(Exception):
@@ -24,24 +24,39 @@ class Placement:
     prefixlen: int
 
 
-def place(parameters: Parameters, assigned: Iterable[Assigned], interfaces: Iterable[str]) -> Placement:
-    """What `nic` and `cidr_netmask` say, completed by the subnet that holds the address.  Raises PlacementError."""
-    known = tuple(interfaces)
-    if parameters.nic is not None and parameters.nic not in known:
-        raise PlacementError(f"nic={parameters.nic}: this host has no such interface; it has {', '.join(known)}")
-    subnets = sorted(
-        (
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides where addresses belong: equal ones give every address the same place."""
+
+    subnets: tuple[Assigned, ...]
+    interfaces: tuple[str, ...]
+
+    @classmethod
+    def of(cls, assigned: Iterable[Assigned], interfaces: Iterable[str]) -> Surroundings:
+        """Without what is no subnet: hundreds of shared addresses are assigned here, too."""
+        subnets = (
             one
             for one in assigned
-            if one.ip != parameters.ip and not one.is_ours and _holds(one, parameters) and one.interface != "lo"
-        ),
+            if one.prefixlen != one.ip.max_prefixlen and not one.is_ours and one.interface != "lo"
+        )
+        return cls(tuple(subnets), tuple(interfaces))
+
+
+def place(parameters: Parameters, around: Surroundings) -> Placement:
+    """What `nic` and `cidr_netmask` say, completed by the subnet that holds the address.  Raises PlacementError."""
+    if parameters.nic is not None and parameters.nic not in around.interfaces:
+        told = ", ".join(map(readable, around.interfaces))
+        raise PlacementError(f"nic={parameters.nic}: this host has no such interface; it has {told}")
+    subnets = sorted(
+        (one for one in around.subnets if one.ip != parameters.ip and _holds(one, parameters)),
         key=lambda one: -one.prefixlen,
     )
-    around = [one for one in subnets if parameters.nic in (None, one.interface)]
+    here = [one for one in subnets if parameters.nic in (None, one.interface)]
     if parameters.nic is not None and parameters.cidr_netmask is not None:
         return Placement(parameters.nic, parameters.cidr_netmask)
-    if around:
-        return Placement(around[0].interface, parameters.cidr_netmask or around[0].prefixlen)
+    if here:
+        _require_text(here[0].interface)
+        return Placement(here[0].interface, parameters.cidr_netmask or here[0].prefixlen)
     if parameters.nic is not None:
         raise PlacementError(
             f"no address of {parameters.nic} is in a subnet with {parameters.ip}, which would give the length of "
@@ -50,7 +65,16 @@ def place(parameters: Parameters, assigned: Iterable[Assigned], interfaces: Iter
     raise PlacementError(f"no interface of this host has a subnet with {parameters.ip}; set nic and cidr_netmask")
 
 
+def _require_text(interface: str) -> None:
+    """The name goes into rules and messages, which are UTF-8; the kernel takes any bytes."""
+    if (told := readable(interface)) != interface:
+        raise PlacementError(
+            f"the interface with the subnet is called {told}, which is no UTF-8; give it another name "
+            "(ip link set … name …)"
+        )
+
+
 def _holds(one: Assigned, parameters: Parameters) -> bool:
-    if one.ip.version != parameters.ip.version or one.prefixlen == one.ip.max_prefixlen:
-        return False
-    return parameters.ip in ip_network((one.ip, one.prefixlen), strict=False)
+    return one.ip.version == parameters.ip.version and parameters.ip in ip_network(
+        (one.ip, one.prefixlen), strict=False
+    )

@@ -92,21 +92,22 @@ class _Pipe:
         return self.tail.text()
 
 
-async def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> Ended:
-    """Run `argv` to its end.  Raises OSError where it cannot be started.
+async def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float, told: bytes = b"") -> Ended:
+    """Run `argv` to its end, with `told` to read.  Raises OSError where it cannot be started.
 
     After `timeout_s` the whole process group gets SIGTERM, and SIGKILL after KILL_AFTER_S more; the same happens
     when the awaiting task is cancelled.
     """
     began = time.monotonic()
     out, err = _Pipe(), _Pipe()
+    heard = _to_read(told)
     try:
         # S603: an argument vector of ours, no shell.  A new session has no terminal and is its own process group.
         child = subprocess.Popen(  # noqa: ASYNC220 - posix_spawn or vfork: about a millisecond
             argv,
             env=dict(environment),
             cwd="/",
-            stdin=subprocess.DEVNULL,
+            stdin=heard,
             stdout=out.write_end,
             stderr=err.write_end,
             start_new_session=True,
@@ -116,6 +117,9 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: fl
         out.finish()
         err.finish()
         raise
+    finally:
+        if heard >= 0:
+            os.close(heard)
     out.close_write_end()
     err.close_write_end()
     try:
@@ -151,6 +155,16 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], timeout_s: fl
         error_output=error_output,
         duration_ms=int((time.monotonic() - began) * 1000),
     )
+
+
+def _to_read(told: bytes) -> int:
+    """Standard input that nobody has to feed (memfd_create(2)); nothing to read is /dev/null."""
+    if not told:
+        return subprocess.DEVNULL
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    os.write(descriptor, told)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _exit_of(pid: int) -> asyncio.Future[None]:

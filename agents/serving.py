@@ -13,8 +13,10 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from agents.ocf import PATH
 from agents.protocol import Served
@@ -28,8 +30,17 @@ STEADY_AFTER_S = 10.0
 """a process that ran for this long begins again with the shortest pause"""
 STOP_WITHIN_S = 2.0
 
+FORWARDER = ("-m", "datapath.raw.forwarder", "--table")
+LIBRARY = Path(__file__).parents[1]
+"""where our programs are, on no shared Python path"""
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def is_helper_of_ours(argv: list[str]) -> bool:
+    """Whether this is a program that an engine asks for (datapath.engine.NeedsHelper), whatever it works on."""
+    return tuple(argv[:-1]) == (sys.executable, *FORWARDER)
 
 
 class ServedProcess:
@@ -101,7 +112,7 @@ def _start(argv: list[str]) -> subprocess.Popen[bytes]:
     # PLW1509: safe, the runner has one thread; and the death signal must be asked for by the child itself.
     return subprocess.Popen(
         argv,
-        env={"PATH": PATH, "LC_ALL": "C"},
+        env={"PATH": PATH, "LC_ALL": "C", "PYTHONPATH": str(LIBRARY)},
         cwd="/",
         stdin=subprocess.DEVNULL,
         start_new_session=True,

@@ -1,12 +1,14 @@
 """systemd units as resources (`systemd:nginx`), through systemctl(1) in child processes.
 
 What a unit's states mean follows Pacemaker: active and reloading units run; inactive and failed ones do not (a unit
-that failed long ago is no failure of a probe); what is on its way to either is waited for.
+that failed long ago is no failure of a probe); what is on its way to either is waited for.  While the cluster runs
+a unit, systemd knows of it (agents.unit_order).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -14,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from agents import process
+from agents import process, unit_order
 from agents.ocf import PATH, ExitCode
+
+log = logging.getLogger("vipcast.runner")
 
 STANDARD = "systemd"
 BOOTED = Path("/run/systemd/system")
@@ -177,6 +181,7 @@ async def _operate(unit: str, operation: str, deadline: float) -> Outcome:
     if operation == "meta-data":
         return Outcome(ExitCode.OK, output=metadata(unit))
     if operation in ("start", "stop"):
+        await _order(unit, operation, deadline)
         ended = await _systemctl((operation, "--", unit), deadline)
         if ended.exit_code != 0:
             reason = _said(ended.error_output) or f"systemctl {operation} {unit} failed"
@@ -190,6 +195,19 @@ async def _operate(unit: str, operation: str, deadline: float) -> Outcome:
         if time.monotonic() >= deadline:
             raise TimeoutError
         await asyncio.sleep(SETTLE_LOOK_S)
+
+
+async def _order(unit: str, operation: str, deadline: float) -> None:
+    """Have systemd know whose unit this is; where it cannot be told, the operation goes on all the same."""
+    try:
+        is_news = unit_order.claim(unit) if operation == "start" else unit_order.release(unit)
+    except OSError as error:
+        log.warning("%s cannot be ordered beside vipcastd.service: %s", unit, error.strerror or error)
+        return
+    if is_news:
+        ended = await _systemctl(("daemon-reload",), deadline)
+        if ended.exit_code != 0:
+            log.warning("systemctl daemon-reload, for %s: %s", unit, _said(ended.error_output))
 
 
 async def _show(unit: str, deadline: float) -> UnitState | Outcome:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from ipaddress import ip_address
 
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.ipaddr2_parameters import KNOWN, Parsed, broadcast_of, parse
-from agents.placement import Placement, PlacementError, place
+from agents.placement import Placement, PlacementError, Surroundings, place
 from daemon.model.validation.ipaddr2 import PARAMETERS
-from datapath.engine import HashKind
+from datapath.engine import HashKind, HashOrder
 from datapath.host.links import Assigned
+from datapath.mac import shared_mac
+from datapath.ports import spell
 
 
 def test_the_shortest_resource_has_the_agents_defaults() -> None:
@@ -55,7 +58,8 @@ def test_all_mistakes_are_named_at_once_with_their_remedy() -> None:
     assert parsed.errors == (
         "ip=300.1.1.1: not an IP address; write it as 192.168.1.10 or 2001:db8::10",
         "cidr_netmask=33: not a length of a prefix; write a number from 1 to 32, for example 24",
-        "clusterip_hash=magic: not known; one of sourceip, sourceip-sourceport, sourceip-sourceport-destport",
+        "clusterip_hash=magic: not known; one of "
+        "sourceip, sourceip-sourceport, sourceip-sourceport-destport, sourcenet",
         "arp_count=x: not a number; write one from 0 to 1000",
     )
 
@@ -105,7 +109,7 @@ INTERFACES = ["lo", "eth0", "eth1", "eth2"]
 def placed(**given_: str) -> Placement:
     parameters = parse(given_).parameters
     assert parameters is not None
-    return place(parameters, HOST, INTERFACES)
+    return place(parameters, Surroundings.of(HOST, INTERFACES))
 
 
 def test_the_interface_with_the_narrowest_subnet_is_found() -> None:
@@ -133,11 +137,19 @@ def test_a_place_that_cannot_be_found_is_said_with_what_to_set(given_: dict[str,
         placed(**given_)
 
 
+def test_an_interface_whose_name_is_no_text_is_named_with_what_to_do() -> None:
+    parameters = parse({"ip": "10.0.0.9"}).parameters
+    assert parameters is not None
+    around = Assigned(ip_address("10.0.0.1"), 24, "\udcff0", "")
+    with pytest.raises(PlacementError, match=r"is called \\xff0, which is no UTF-8; give it another name"):
+        place(parameters, Surroundings.of([around], ["lo", "\udcff0"]))
+
+
 def test_an_address_that_is_up_already_does_not_decide_its_own_place() -> None:
     parameters = parse({"ip": "192.168.110.120"}).parameters
     assert parameters is not None
     there = [*HOST, subnet("192.168.110.120/28", "eth1", "eth1")]
-    assert place(parameters, there, INTERFACES) == Placement("eth0", 24)
+    assert place(parameters, Surroundings.of(there, INTERFACES)) == Placement("eth0", 24)
 
 
 def test_broadcast_addresses_follow_the_agents_rule() -> None:
@@ -156,3 +168,45 @@ def test_broadcast_addresses_follow_the_agents_rule() -> None:
 
 def test_every_parameter_that_an_edit_may_set_is_known_here() -> None:
     assert set(KNOWN) == PARAMETERS
+
+
+def test_the_agents_seed_is_of_the_digest_of_which_the_mac_is() -> None:
+    """`echo 192.168.110.120 24 192.168.110.255 | md5sum`, as Pacemaker's agent does it since 2026."""
+    parsed = parse({"ip": "192.168.110.120", "cidr_netmask": "24", "hash_seed": "agent"})
+    assert parsed.errors == ()
+    assert parsed.parameters is not None
+    assert parsed.parameters.hash_seed == 0x22376F88
+    six = parse({"ip": "2001:db8::78", "cidr_netmask": "64", "hash_seed": "agent"}).parameters
+    assert six is not None
+    digest = hashlib.md5(b"2001:db8::78 64\n", usedforsecurity=False).hexdigest()
+    assert six.hash_seed == int(digest[:8], 16)
+    assert shared_mac(six.ip, 64) == ":".join(("33", "33", *(digest[at : at + 2] for at in range(4, 12, 2))))
+
+
+def test_the_agents_own_name_for_the_seed_is_understood() -> None:
+    parsed = parse({"ip": "10.0.0.1", "clusterip_hash_seed": "0x10"}).parameters
+    assert parsed is not None
+    assert parsed.hash_seed == 16
+    assert parse({"ip": "10.0.0.1", "clusterip_hash_seed": "0x10", "hash_seed": "16"}).errors == ()
+    (error,) = parse({"ip": "10.0.0.1", "clusterip_hash_seed": "0x10", "hash_seed": "17"}).errors
+    assert "leave one out" in error
+    (error,) = parse({"ip": "10.0.0.1", "hash_seed": "agent"}).errors
+    assert "cidr_netmask must be given" in error
+
+
+def test_the_order_of_clusterip_is_for_what_clusterip_had() -> None:
+    parsed = parse({"ip": "10.0.0.1", "clusterip_hash_order": "clusterip"}).parameters
+    assert parsed is not None
+    assert parsed.clusterip_hash_order is HashOrder.CLUSTERIP
+    (error,) = parse({"ip": "fd00::1", "clusterip_hash_order": "clusterip"}).errors
+    assert "only IPv4" in error
+    (error,) = parse({"ip": "10.0.0.1", "clusterip_hash_order": "clusterip", "clusterip_hash": "sourcenet"}).errors
+    assert "sourcenet" in error
+
+
+def test_rules_for_ports_are_read_and_what_is_wrong_with_them_is_said() -> None:
+    parsed = parse({"ip": "10.0.0.1", "port_rules": "80:shared tcp/22:one *:refused"}).parameters
+    assert parsed is not None
+    assert spell(parsed.port_rules) == "80:shared tcp/22:one:0 *:refused"
+    (error,) = parse({"ip": "10.0.0.1", "port_rules": "80:maybe"}).errors
+    assert error == "port_rules=80:maybe: 80:maybe: 'maybe' is not known; ports are shared, one, refused"

@@ -18,6 +18,8 @@ from agents import ipaddr2_parameters, metadata
 from agents.client import RunnerClient
 from agents.frames import FrameError, encode_frame
 from agents.protocol import FRAME_BYTES_MAX, OUTPUT_BYTES_MAX, Finished, Run, Served
+from datapath.host.privileged import sockets_beside
+from tests.lab.namespaces import status_of
 
 PATIENCE_S = 20
 
@@ -29,7 +31,7 @@ class Bench:
         self.folder = folder
         self.root = folder / "root"
         (self.root / "resource.d/test").mkdir(parents=True)
-        self.socket = folder / "runner.sock"
+        self.socket = sockets_beside(folder) / "runner.sock"
         self.config = folder / "vipcast.toml"
         self.config.write_text(f'[paths]\nrun = "{folder}"\nagents = ["{self.root}"]\n')
         self.process: subprocess.Popen[bytes] | None = None
@@ -70,10 +72,8 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    status = status_of(pid)
+    return status is not None and status[0] not in "ZX"
 
 
 def refused(config: Path) -> subprocess.CompletedProcess[str]:
@@ -205,7 +205,7 @@ async def test_a_runner_that_dies_leaves_the_result_unknown_and_the_next_one_is_
     await eventually(lambda: (bench.folder / "pid").exists() and (bench.folder / "pid").read_text().endswith("\n"))
     bench.end(signal.SIGKILL)
     finished = await task
-    assert finished.status == "error"
+    assert finished.status == "cancelled"
     assert "its result is unknown" in finished.reason
     bench.start()
     assert (await bench.run("quick")).exit_code == 0
@@ -219,7 +219,7 @@ async def test_a_core_that_comes_back_waits_for_what_still_runs(bench: Bench) ->
     queued = asyncio.create_task(bench.run("slow", "promote", resource="one"))
     await eventually(log.exists)
     await bench.client.close()
-    assert {(await first).status, (await queued).status} == {"error"}
+    assert {(await first).status, (await queued).status} == {"cancelled"}
     await bench.client.start()
     assert (await bench.run("slow", "monitor", resource="one")).exit_code == 0
     assert log.read_text().splitlines() == ["begin start", "end start", "begin monitor", "end monitor"]
@@ -344,17 +344,22 @@ async def test_a_second_runner_on_the_same_socket_is_refused(bench: Bench) -> No
     assert "Traceback" not in second.stderr
 
 
-async def test_sigterm_ends_it_cleanly_with_its_helpers_and_agents(bench: Bench) -> None:
+async def test_sigterm_ends_it_cleanly_with_its_helpers_and_agents_that_do_not_end_soon(bench: Bench) -> None:
     bench.script("long", f"echo $$ > {bench.folder}/pid; exec sleep 1000")
+    bench.script("brief", f"touch {bench.folder}/begun; sleep 0.5; echo done")
     bench.client.serve("helper", ["/bin/sleep", "1000"])
     task = asyncio.create_task(bench.run("long", timeout_ms=100_000))
+    brief = asyncio.create_task(bench.run("brief", "stop"))
+    queued = asyncio.create_task(bench.run("brief", "start"))
     pid_file = bench.folder / "pid"
     await eventually(lambda: pid_file.exists() and pid_file.read_text().endswith("\n") and bool(bench.served))
+    await eventually((bench.folder / "begun").exists)
     assert bench.end() == 0
     assert not bench.socket.exists()
     assert not alive(int(pid_file.read_text()))
     assert not alive(bench.served[-1].pid or bench.served[0].pid)
     assert (await task).status in ("error", "cancelled")
+    assert ((await brief).status, (await queued).status) == ("done", "cancelled")
 
 
 def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

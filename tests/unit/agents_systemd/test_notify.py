@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import notify
+from agents import notify
 
 
 @pytest.fixture
