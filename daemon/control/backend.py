@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from daemon.cluster.records import LogEntry
+from daemon.control.metrics import MetricsFacts
 from daemon.control.quorumdoc import QuorumFacts
 from daemon.control.schema import (
     AgentDocument,
     ConfigurationDocument,
+    FencingConfirmed,
     KeysDocument,
     LogLine,
+    ReloadDocument,
     StatusDocument,
     TokenDocument,
 )
@@ -93,11 +96,18 @@ class Backend(Protocol):
     def quorum(self) -> QuorumFacts:
         """Who votes, and what is planned by; what it holds is changed no more."""
 
+    def metrics(self) -> MetricsFacts:
+        """What monitoring wants to know, to be put into words beside the loop."""
+
     def configuration(self) -> ConfigurationDocument:
         """The configuration as this node has applied it, with its epoch."""
 
     async def propose(self, command: StateCommand, timeout_ms: int) -> Outcome:
         """Bring `command` into the log and wait until this node has applied it, `timeout_ms` at most."""
+
+    def confirm_fenced(self, node: str, author: str) -> FencingConfirmed | Refused:
+        """A person says that the node is without power: its vote counts from now on, where that may be."""
+        ...
 
     async def agent(self, name: str) -> AgentAnswer:
         """What a resource agent of this host says about itself; bounded in time."""
@@ -106,8 +116,15 @@ class Backend(Protocol):
         """The key ring by its marks."""
         ...
 
-    async def rotate_key(self) -> KeysDocument | Refused:
-        """Begin to replace the key, or go on with it; answers once the new key is on this host's disk."""
+    async def rotate_key(self, *, revokes: bool) -> KeysDocument | Refused:
+        """Begin to replace the key, or go on with it; answers once the new key is on this host's disk.
+
+        `revokes`: what was active before leads nobody back.
+        """
+        ...
+
+    async def reload(self) -> ReloadDocument | Refused:
+        """Read the settings again and take of them what needs no restart; a wrong file changes nothing."""
         ...
 
     def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:

@@ -20,15 +20,20 @@ from daemon.control.schema import (
     AgentDocument,
     CleanupRequest,
     ConfigurationDocument,
+    ConfirmFencedRequest,
+    DrainRequest,
     EditRequest,
     EntriesDocument,
     Event,
     ExplainDocument,
+    FencingConfirmed,
     KeysDocument,
     LogDocument,
     Problem,
     QuorumDocument,
+    ReloadDocument,
     RemoveNodeRequest,
+    RotateRequest,
     SnapshotDocument,
     StatusDocument,
     TokenDocument,
@@ -97,6 +102,15 @@ class ControlClient:
         """Raises RefusalError: 422 for an unknown node or the last one, 503 without quorum."""
         return _decode(Accepted, self._exchange("POST", "/v1/remove-node", msgspec.json.encode(request)))
 
+    def drain(self, request: DrainRequest) -> Accepted:
+        """Raises RefusalError: 422 for what there is not and for the last host, 503 without quorum."""
+        return _decode(Accepted, self._exchange("POST", "/v1/drain", msgspec.json.encode(request)))
+
+    def confirm_fenced(self, request: ConfirmFencedRequest) -> FencingConfirmed:
+        """Raises RefusalError: 422 for an unknown node, and where its vote would not count."""
+        body = msgspec.json.encode(request)
+        return _decode(FencingConfirmed, self._exchange("POST", "/v1/confirm-fenced", body))
+
     def who(
         self,
         client: str,
@@ -128,8 +142,12 @@ class ControlClient:
     def keys(self) -> KeysDocument:
         return _decode(KeysDocument, self._exchange("GET", "/v1/keys"))
 
-    def rotate_key(self) -> KeysDocument:
-        return _decode(KeysDocument, self._exchange("POST", "/v1/rotate-key"))
+    def rotate_key(self, request: RotateRequest) -> KeysDocument:
+        return _decode(KeysDocument, self._exchange("POST", "/v1/rotate-key", msgspec.json.encode(request)))
+
+    def reload(self) -> ReloadDocument:
+        """Raises RefusalError: 422 where the settings are wrong."""
+        return _decode(ReloadDocument, self._exchange("POST", "/v1/reload"))
 
     def token(self, request: TokenRequest) -> TokenDocument:
         return _decode(TokenDocument, self._exchange("POST", "/v1/token", msgspec.json.encode(request)))
@@ -139,6 +157,10 @@ class ControlClient:
 
     def openapi(self) -> bytes:
         return self._exchange("GET", "/v1/openapi.json")
+
+    def metrics(self) -> bytes:
+        """In Prometheus' text format."""
+        return self._exchange("GET", "/metrics")
 
     def events(self) -> Generator[Event, None, None]:
         """Changes as they happen; ends when the daemon closes the stream.
@@ -224,7 +246,7 @@ def _with_query(path: str, query: Mapping[str, str | int | None]) -> str:
 def _decode(kind: type[_Document], answer: bytes) -> _Document:
     try:
         return msgspec.json.decode(answer, type=kind)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise ControlError(
             f"vipcastd answered something that this vipcast cannot read ({error}): are both of the same version?"
         ) from error
@@ -233,5 +255,5 @@ def _decode(kind: type[_Document], answer: bytes) -> _Document:
 def _refusal(status: int, answer: bytes) -> ControlError:
     try:
         return RefusalError(status, msgspec.json.decode(answer, type=Problem))
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return ControlError(f"vipcastd answered with HTTP status {status} and no explanation")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TypeVar
 
 import msgspec
 from pydantic import ValidationError
 
 from daemon.cluster.enrolment.desk import TTL_NS_MAX, TTL_NS_MIN, USES_MAX
 from daemon.control import explain as explanations
+from daemon.control import metrics, quorumdoc, viewdoc
 from daemon.control import openapi as description
-from daemon.control import quorumdoc, viewdoc
 from daemon.control import who as ownership
-from daemon.control.access import Peer
+from daemon.control.asked import AUTHOR_CHARACTERS_MAX, ApiError, Asked
 from daemon.control.backend import (
     AgentNotAsked,
     Backend,
@@ -28,112 +26,36 @@ from daemon.control.backend import (
     Refused,
     Unknown,
 )
-from daemon.control.routes import BODY_BYTES_MAX, LOG_ENTRIES_MAX, Parameter, Route
+from daemon.control.routes import BODY_BYTES_MAX, LOG_ENTRIES_MAX
 from daemon.control.schema import (
     Accepted,
     CleanupRequest,
+    ConfirmFencedRequest,
+    DrainRequest,
     EditRequest,
     EntriesDocument,
     LogDocument,
     RemoveNodeRequest,
     ResourceStatus,
+    RotateRequest,
     SnapshotDocument,
+    StatusDocument,
     TokenRequest,
 )
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Finding, error, errors_of
 from daemon.model.validation import validate
-from daemon.state.commands import Cleanup, Edit, Refresh, RemoveNode, StateCommand
+from daemon.state.commands import Cleanup, Drain, Edit, Refresh, RemoveNode, StateCommand
 
 PROPOSAL_TIMEOUT_MS = 10_000
 """an election takes well under a second: who has no outcome by then has no quorum"""
 LOG_ENTRIES_DEFAULT = 200
 ENTRIES_BYTES = 1 << 20
 """an answer of /v1/entries ends with the entry that reaches it"""
-AUTHOR_CHARACTERS_MAX = 64
 COMMENT_CHARACTERS_MAX = 4096
 CONFIGURATION_BYTES_MAX = BODY_BYTES_MAX - 4 * (COMMENT_CHARACTERS_MAX + AUTHOR_CHARACTERS_MAX) - 1024
 """what is left for it in an entry of the log, beside author, comment (in UTF-8) and the entry's own parts"""
-ROOT = 0
 NS_PER_MS = 1_000_000
-
-_Body = TypeVar("_Body")
-
-
-class ApiError(Exception):
-    """An answer that is not a success: HTTP status, code for programs, sentence for people."""
-
-    def __init__(
-        self, status: int, code: str, sentence: str, findings: tuple[Finding, ...] = (), epoch: int | None = None
-    ) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.code = code
-        self.sentence = sentence
-        self.findings = findings
-        self.epoch = epoch
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request, as far as handlers need to know it."""
-
-    route: Route
-    query: dict[str, str]
-    body: bytes
-    peer: Peer
-
-    def text(self, name: str) -> str | None:
-        """A word of the query string; empty counts as not given.  Raises ApiError when a required one lacks."""
-        parameter = self._parameter(name)
-        value = self.query.get(name)
-        if parameter.required and not value:
-            raise ApiError(400, "bad-request", f"{self.route.path} needs {name}=…: {parameter.what}")
-        return value or None
-
-    def integer(self, name: str) -> int | None:
-        """A number of the query string.  Raises ApiError when it is none, or has more than 18 digits."""
-        value = self.text(name)
-        if value is None:
-            return None
-        digits = value.removeprefix("-")
-        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
-            raise ApiError(
-                400, "bad-request", f"{name}={value[:40]!r} is not a number: {self._parameter(name).what}"
-            )
-        return int(value)
-
-    def port(self, name: str) -> int | None:
-        value = self.integer(name)
-        if value is not None and not 0 <= value <= 65535:
-            raise ApiError(400, "bad-request", f"{name}={value} is no port; ports are 0 to 65535")
-        return value
-
-    def decoded(self, kind: type[_Body]) -> _Body:
-        """The body as a struct.  Raises ApiError with the place of what is wrong."""
-        try:
-            return msgspec.json.decode(self.body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-            raise ApiError(400, "bad-request", f"the request's body is wrong: {problem}") from problem
-
-    def refuse_unknown_words(self) -> None:
-        known = {parameter.name for parameter in self.route.parameters}
-        unknown = sorted(set(self.query) - known)
-        if unknown:
-            listed = ", ".join(sorted(known)) or "nothing"
-            raise ApiError(
-                400, "bad-request", f"{self.route.path} does not know {unknown[0][:40]!r}; it takes {listed}"
-            )
-
-    def author(self, claimed: str) -> str:
-        """The name that the log will show: root may speak for somebody, of others the kernel's word is added."""
-        name = "".join(c for c in claimed if c.isprintable())[:AUTHOR_CHARACTERS_MAX].strip()
-        if self.peer.uid == ROOT:
-            return name or "root"
-        return f"{name} (uid {self.peer.uid})".lstrip()
-
-    def _parameter(self, name: str) -> Parameter:
-        return next(parameter for parameter in self.route.parameters if parameter.name == name)
 
 
 async def get_status(backend: Backend, asked: Asked) -> object:
@@ -209,6 +131,27 @@ async def post_remove_node(backend: Backend, asked: Asked) -> object:
     return await _propose(backend, RemoveNode(request.node, asked.author(request.author)))
 
 
+async def post_drain(backend: Backend, asked: Asked) -> object:
+    """What there is to be drained, and whether it may be, the state alone knows for sure."""
+    asked.refuse_unknown_words()
+    request = asked.decoded(DrainRequest)
+    drain = Drain(request.node, request.address, request.slot, request.on, asked.author(request.author))
+    return await _propose(backend, drain)
+
+
+async def post_confirm_fenced(backend: Backend, asked: Asked) -> object:
+    """A person's word about the power of a host; it needs no quorum, for it is what makes one."""
+    asked.refuse_unknown_words()
+    request = asked.decoded(ConfirmFencedRequest)
+    names = [node.name for node in backend.status().nodes]
+    if request.node not in names:
+        raise ApiError(422, "refused", _no_node(request.node, names))
+    answer = backend.confirm_fenced(request.node, asked.author(request.author))
+    if isinstance(answer, Refused):
+        raise ApiError(422, "refused", answer.sentence)
+    return answer
+
+
 async def get_who(backend: Backend, asked: Asked) -> object:
     asked.refuse_unknown_words()
     text = asked.text("client") or ""
@@ -276,7 +219,9 @@ async def get_explain(backend: Backend, asked: Asked) -> object:
         raise ApiError(404, "not-found", _no_node(node, [known.name for known in status.nodes]))
     members = next((_primitives(found) for found in _walk(status.resources) if found.id == resource), frozenset())
     try:
-        return explanations.explain(backend.plan(), backend.view().configuration, resource, node, members)
+        return explanations.explain(
+            backend.plan(), backend.view().configuration, resource, node, members, _held_down(status)
+        )
     except explanations.ExplainError as problem:
         raise ApiError(404, "not-found", str(problem)) from problem
 
@@ -299,7 +244,16 @@ async def get_keys(backend: Backend, asked: Asked) -> object:
 
 async def post_rotate_key(backend: Backend, asked: Asked) -> object:
     asked.refuse_unknown_words()
-    answer = await backend.rotate_key()
+    request = asked.decoded(RotateRequest) if asked.body else RotateRequest()
+    answer = await backend.rotate_key(revokes=request.revoke)
+    if isinstance(answer, Refused):
+        raise ApiError(422, "refused", answer.sentence)
+    return answer
+
+
+async def post_reload(backend: Backend, asked: Asked) -> object:
+    asked.refuse_unknown_words()
+    answer = await backend.reload()
     if isinstance(answer, Refused):
         raise ApiError(422, "refused", answer.sentence)
     return answer
@@ -325,6 +279,12 @@ async def get_view(backend: Backend, asked: Asked) -> object:
     return await asyncio.to_thread(viewdoc.document, backend.view())
 
 
+async def get_metrics(backend: Backend, asked: Asked) -> object:
+    """Facts are taken at once; thousands of lines take their time beside the loop."""
+    asked.refuse_unknown_words()
+    return await asyncio.to_thread(metrics.exposition, backend.metrics())
+
+
 async def get_openapi(backend: Backend, asked: Asked) -> object:
     asked.refuse_unknown_words()
     return description.openapi()
@@ -340,6 +300,8 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("POST", "/v1/cleanup"): post_cleanup,
     ("POST", "/v1/refresh"): post_refresh,
     ("POST", "/v1/remove-node"): post_remove_node,
+    ("POST", "/v1/drain"): post_drain,
+    ("POST", "/v1/confirm-fenced"): post_confirm_fenced,
     ("GET", "/v1/who"): get_who,
     ("GET", "/v1/log"): get_log,
     ("GET", "/v1/entries"): get_entries,
@@ -349,8 +311,10 @@ HANDLERS: dict[tuple[str, str], AnswerFunction] = {
     ("POST", "/v1/token"): post_token,
     ("GET", "/v1/keys"): get_keys,
     ("POST", "/v1/rotate-key"): post_rotate_key,
+    ("POST", "/v1/reload"): post_reload,
     ("GET", "/v1/view"): get_view,
     ("GET", "/v1/openapi.json"): get_openapi,
+    ("GET", "/metrics"): get_metrics,
 }
 """Every route that does not stream."""
 
@@ -387,6 +351,11 @@ def _known(backend: Backend, request: CleanupRequest) -> None:
         if request.resource not in known and base not in known:
             listed = ", ".join(known) or "none"
             raise ApiError(422, "refused", f"there is no resource '{request.resource}'; there are: {listed}")
+
+
+def _held_down(status: StatusDocument) -> dict[str, str]:
+    """Hosts that are heard and have to wait, for they come and go: what the status says of each."""
+    return {node.name: node.note for node in status.nodes if node.pending and node.note}
 
 
 def _no_node(node: str, names: list[str]) -> str:

@@ -9,14 +9,17 @@ import msgspec
 from daemon.cluster.records import Admit, LogEntry, Lost, Noop, Request, Restart, Roster
 from daemon.control.exitcodes import meaning_of
 from daemon.control.schema import LogLine
+from daemon.scheduler.drained import Drained
 from daemon.state.commands import (
     Cleanup,
     Drain,
     Edit,
+    Fenced,
     Leave,
     Refresh,
     RemoveNode,
     Result,
+    Return,
     Slots,
     StateCommand,
     Tick,
@@ -31,6 +34,18 @@ def narrate(entry: LogEntry) -> LogLine:
     """One entry as a person reads it; a request of a newer version that we cannot read is said to be one."""
     kind, node, text = _tell(entry)
     return LogLine(entry.index, entry.term, entry.stamp_ms, kind, node, text)
+
+
+def resources_of(entry: LogEntry) -> tuple[str, ...]:
+    """What an entry names: a resource, an instance of one, an address; empty where it names none, or all."""
+    if not isinstance(entry.command, Request):
+        return ()
+    try:
+        command = _decoder.decode(entry.command.body)
+    except (ValueError, RecursionError):
+        return ()
+    parts = (getattr(command, part, None) for part in ("resource", "instance", "address"))
+    return tuple(part for part in parts if isinstance(part, str) and part)
 
 
 def held_down(for_ms: int, times: int, within_ms: int) -> str:
@@ -57,7 +72,7 @@ def _tell(entry: LogEntry) -> tuple[str, str | None, str]:
         case Request(origin=origin, body=body):
             try:
                 return _tell_request(_decoder.decode(body), origin)
-            except msgspec.MsgspecError:
+            except (ValueError, RecursionError):
                 return "request", origin, f"a request from {origin} that this version cannot read"
 
 
@@ -78,14 +93,17 @@ def _tell_request(command: StateCommand, origin: str) -> tuple[str, str | None, 
         case Refresh(resource=resource, node=node, author=author):
             return "refresh", node, f"{author or 'somebody'} asked to probe {_scope(resource, node)} again"
         case Leave(node=node):
-            return "leave", node, f"{node} is about to stop: its resources and slots go elsewhere"
+            return "leave", node, f"{node} is about to stop, or silenced: its resources and slots go elsewhere"
+        case Return(node=node):
+            return "return", node, f"{node} is to be given its share again"
         case Drain(on=on, author=author):
             verb = "drains" if on else "no longer drains"
-            parts = (("node", command.node), ("address", command.address), ("slot", command.slot))
-            what = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
-            return "drain", command.node, f"{author or 'somebody'} {verb} {what or 'everything'}"
+            what = Drained(command.node, command.address, command.slot).name
+            return "drain", command.node, f"{author or 'somebody'} {verb} {what}"
         case RemoveNode(node=node, author=author):
             return "remove-node", node, f"{author or 'somebody'} removes {node} from the cluster"
+        case Fenced(node=node, by=by):
+            return "fenced", node, f"{node} is without power, says {by}: {origin} counts its vote until it is back"
         case Tick():
             return "tick", None, "time has passed that something waited for"
 
@@ -109,7 +127,18 @@ def _tell_slots(slots: Slots) -> str:
             return f"{slots.address} failed on {slots.node}{why}"
         case _:
             noun = "slot" if len(slots.generations) == 1 else "slots"
-            return f"{slots.node} {slots.what} {noun} {numbers or '(none)'} of {slots.address}{why}"
+            return f"{slots.node} {slots.what} {noun} {numbers or '(none)'} of {slots.address}{why}{_broken(slots)}"
+
+
+def _broken(slots: Slots) -> str:
+    """Only a drain whose time was up breaks something."""
+    if not slots.broken:
+        return ""
+    flows = sum(slots.broken.values())
+    numbers = ", ".join(map(str, sorted(slots.broken)))
+    which = f" of {numbers}" if len(slots.generations) > len(slots.broken) else ""
+    what = f"{flows} connection{'s' * (flows != 1)}"
+    return f": the drain time-out was over, and {what}{which} {'were' if flows != 1 else 'was'} broken"
 
 
 def _scope(resource: str | None, node: str | None) -> str:

@@ -41,8 +41,9 @@ def openapi() -> dict[str, Any]:
 
 
 def _operation(route: Route, references: dict[type, dict[str, Any]]) -> dict[str, Any]:
-    media = "text/event-stream" if route.streams else "application/json"
-    schema: dict[str, Any] = references[route.answer] if route.answer else {"type": "object"}
+    media = "text/event-stream" if route.streams else route.media.partition(";")[0]
+    plain = {"type": "object" if media == "application/json" else "string"}
+    schema: dict[str, Any] = references[route.answer] if route.answer else plain
     problem = {"application/json": {"schema": references[Problem]}}
     operation: dict[str, Any] = {
         "summary": route.summary,

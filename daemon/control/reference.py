@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
 import types
@@ -14,12 +13,14 @@ import msgspec
 from daemon.control import schema
 from daemon.control.access import READERS, WRITERS, Right
 from daemon.control.routes import BODY_BYTES_MAX, LOG_ENTRIES_MAX, ROUTES, Route
+from daemon.control.schema import agents, edits, evidence, keys, quorum, status, view
+from daemon.fieldtexts import field_texts
 from daemon.model import findings
 
 _HEAD = f"""\
 # The control API
 
-Generated from `daemon/control/routes.py` and `daemon/control/schema.py` by `python -m daemon.control.reference`; a
+Generated from `daemon/control/routes.py` and `daemon/control/schema/` by `python -m daemon.control.reference`; a
 test compares them. `GET /v1/openapi.json` answers with the same as OpenAPI 3.1.
 
 HTTP/1.1 with JSON on the unix socket `/run/vipcast/control.sock`, as in
@@ -92,10 +93,15 @@ def _route(route: Route) -> Iterator[str]:
         yield f"Answer: {'a stream of ' if route.streams else ''}`{route.answer.__name__}`.\n"
 
 
+_PARTS = (status, quorum, edits, keys, evidence, agents, view)
+"""of the schema, in the order of reading"""
+
+
 def _structs() -> Iterator[type]:
-    for value in vars(schema).values():
-        if isinstance(value, type) and issubclass(value, msgspec.Struct):
-            yield value
+    for part in _PARTS:
+        for value in vars(part).values():
+            if isinstance(value, type) and issubclass(value, msgspec.Struct) and value.__module__ == part.__name__:
+                yield value
     yield findings.Finding
 
 
@@ -105,22 +111,10 @@ def _struct(struct: type) -> Iterator[str]:
         yield f"{inspect.cleandoc(struct.__doc__)}\n"
     yield "| field | type | meaning |"
     yield "|---|---|---|"
-    told = _field_texts(struct)
+    told = field_texts(struct)
     for name, hint in typing.get_type_hints(struct).items():
         yield f"| `{name}` | {_type(hint)} | {told.get(name, '')} |"
     yield ""
-
-
-def _field_texts(struct: type) -> dict[str, str]:
-    """The string literal below each field: Python forgets it, the source does not."""
-    (body,) = ast.parse(inspect.getsource(struct)).body
-    assert isinstance(body, ast.ClassDef)
-    told = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                told[name] = " ".join(words.split())
-    return told
 
 
 def _type(hint: object) -> str:

@@ -11,14 +11,19 @@ from daemon.control.schema import (
     AgentDocument,
     CleanupRequest,
     ConfigurationDocument,
+    ConfirmFencedRequest,
+    DrainRequest,
     EditRequest,
     EntriesDocument,
     Event,
     ExplainDocument,
+    FencingConfirmed,
     KeysDocument,
     LogDocument,
     QuorumDocument,
+    ReloadDocument,
     RemoveNodeRequest,
+    RotateRequest,
     SnapshotDocument,
     StatusDocument,
     TokenDocument,
@@ -31,6 +36,8 @@ BODY_BYTES_MAX = messages.BODY_BYTES_MAX
 """of a request: more than the log takes in one entry needs not be read"""
 LOG_ENTRIES_MAX = 1000
 """in one answer of /v1/log and /v1/entries"""
+METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format (prometheus.io/docs/instrumenting/exposition_formats)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ class Route:
     body: type | None = None
     streams: bool = False
     """server-sent events instead of one document"""
+    media: str = "application/json"
+    """what the answer is, where it is no document: then `answer` is None"""
     problems: tuple[int, ...] = ()
     """status codes beyond 400, 403 and 500 that it may answer with"""
 
@@ -110,6 +119,24 @@ ROUTES: tuple[Route, ...] = (
         Accepted,
         body=RemoveNodeRequest,
         problems=(413, 422, 503, 504),
+    ),
+    Route(
+        "POST",
+        "/v1/drain",
+        "Have slots leave a node, an address or their owner without breaking a connection, or take that back",
+        Right.WRITE,
+        Accepted,
+        body=DrainRequest,
+        problems=(413, 422, 503, 504),
+    ),
+    Route(
+        "POST",
+        "/v1/confirm-fenced",
+        "Say that a node is without power, so that the other one of two counts its vote",
+        Right.WRITE,
+        FencingConfirmed,
+        body=ConfirmFencedRequest,
+        problems=(413, 422),
     ),
     Route(
         "GET",
@@ -193,9 +220,26 @@ ROUTES: tuple[Route, ...] = (
         "Begin to replace the cluster's key by a new one, or go on with it",
         Right.OWN,
         KeysDocument,
+        body=RotateRequest,
         problems=(413, 422),
+    ),
+    Route(
+        "POST",
+        "/v1/reload",
+        "Read this host's vipcast.toml again; a wrong one is refused and changes nothing",
+        Right.WRITE,
+        ReloadDocument,
+        problems=(422,),
     ),
     Route("GET", "/v1/view", "All that the scheduler goes by: what-if is asked of it", Right.READ, ViewDocument),
     Route("GET", "/v1/events", "Changes as server-sent events", Right.READ, Event, streams=True, problems=(503,)),
     Route("GET", "/v1/openapi.json", "This description", Right.READ, None),
+    Route(
+        "GET",
+        "/metrics",
+        "All that is measured, for Prometheus",
+        Right.READ,
+        None,
+        media=METRICS_MEDIA,
+    ),
 )

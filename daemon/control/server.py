@@ -20,9 +20,9 @@ from aiohttp import web
 
 from daemon.control import handlers, socketfile
 from daemon.control.access import Access, Peer, Right, peer_of
+from daemon.control.asked import ApiError, Asked
 from daemon.control.backend import Backend
 from daemon.control.events import EventHub, TooManySubscribers
-from daemon.control.handlers import ApiError, Asked
 from daemon.control.routes import BODY_BYTES_MAX, ROUTES, Route
 from daemon.control.schema import Event, Problem
 
@@ -32,6 +32,8 @@ BODY_TIMEOUT_S = 10
 """a client has this long to send its body"""
 STREAM_WRITE_TIMEOUT_S = 10
 """a listener that takes no bytes for this long is dropped"""
+NOBODY_READS_THIS = 499
+"""the status for the access log of a client that has left (nginx has the same)"""
 STREAM_KEEPALIVE_S = 15
 REQUESTS_MAX = 128
 """at the same time; one more is told to come back"""
@@ -81,7 +83,8 @@ class ControlServer:
                 return await self._stream(request)
             assert answer is not None, f"no handler for {route.method} {route.path}"
             asked = Asked(route, dict(request.query), await _body_of(request, route), _peer(request))
-            return _json(200, await answer(self._backend, asked))
+            found = await answer(self._backend, asked)
+            return _text(found, route) if isinstance(found, bytes) else _json(200, found)
 
         return handle
 
@@ -115,8 +118,10 @@ class ControlServer:
             return _problem(error)
         except web.HTTPException as error:
             return _problem(_translated(request, error))
-        except (ConnectionError, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise
+        except ConnectionError:
+            return web.Response(status=NOBODY_READS_THIS)
         except Exception:
             number = next(self._fault_numbers)
             logger.exception("control API fault %d: %s %s", number, request.method, request.path)
@@ -195,6 +200,10 @@ def _event(event: Event) -> bytes:
 
 def _json(status: int, document: object) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/json")
+
+
+def _text(body: bytes, route: Route) -> web.Response:
+    return web.Response(body=body, headers={"Content-Type": route.media})
 
 
 def _problem(error: ApiError) -> web.Response:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from types import MappingProxyType
 
 from daemon.control import resourcetree
 from daemon.control.schema import (
     AddressStatus,
     DatapathStatus,
+    DrainStatus,
     FailedAction,
     NodeStatus,
     PendingAction,
@@ -15,10 +18,12 @@ from daemon.control.schema import (
     SlotStatus,
     StatusDocument,
 )
+from daemon.executor.progress import Left
 from daemon.scheduler.cluster import Cluster
-from daemon.scheduler.view import OperationView, View
+from daemon.scheduler.view import BY_SLOTS, OperationView, View
 from daemon.state.slots import Phase, Slot
 from daemon.state.state import State
+from datapath.mac import agents_seed
 
 _PHASES: Mapping[Phase, SlotPhase] = {
     Phase.OPEN: "open",
@@ -37,8 +42,7 @@ def past(state: State, cluster: str, node: str, term: int) -> StatusDocument:
     view = state.view()
     read = resourcetree.read(view)
     slots = {address: tuple(slots_of(held)) for address, held in state.slots.items()}
-    planned = {action.key for action in state.plan.actions}
-    running = [action for action in state.plan.actions if planned.isdisjoint(action.after)]
+    running = state.plan.ready()
     return StatusDocument(
         cluster=cluster,
         node=node,
@@ -55,6 +59,7 @@ def past(state: State, cluster: str, node: str, term: int) -> StatusDocument:
         pending_actions=tuple(pending_actions(state)),
         datapath=DatapathStatus(),
         findings=state.plan.findings,
+        drains=tuple(drains_of(state, slots)),
     )
 
 
@@ -77,30 +82,81 @@ def _addresses(state: State, slots: Mapping[str, tuple[SlotStatus, ...]]) -> Ite
     for name, driven in sorted(state.in_force.items()):
         if name not in shared:
             continue
-        prefixlen, seed = driven.parameters.get("cidr_netmask", ""), driven.parameters.get("hash_seed", "0")
+        prefixlen = driven.parameters.get("cidr_netmask", "")
         yield AddressStatus(
             id=name,
             ip=driven.parameters.get("ip", ""),
             prefixlen=int(prefixlen) if prefixlen.isdecimal() else None,
             interface=driven.parameters.get("nic", ""),
             mac=driven.parameters.get("mac", ""),
-            hash=driven.parameters.get("clusterip_hash", "sourceip-sourceport"),
-            seed=int(seed) if seed.isdecimal() else 0,
+            hash=driven.parameters.get("clusterip_hash", "") or "sourceip-sourceport",
+            seed=_seed(driven.parameters),
             slots_total=driven.slots,
             ready=tuple(sorted(state.ready.get(name, ()))),
             slots=slots.get(name, ()),
+            order=driven.parameters.get("clusterip_hash_order", "") or "network",
+            port_rules=driven.parameters.get("port_rules", ""),
         )
+
+
+def _seed(parameters: Mapping[str, str]) -> int:
+    """The hash's start value; 0, the default, where what is written is none."""
+    text = parameters.get("hash_seed", "").strip() or parameters.get("clusterip_hash_seed", "").strip()
+    try:
+        if text == "agent":
+            return agents_seed(ip_address(parameters["ip"].strip()), int(parameters["cidr_netmask"]))
+        return int(text, 16) if text.lower().startswith("0x") else int(text or "0")
+    except (ValueError, KeyError):
+        return 0
 
 
 def pending_actions(state: State) -> Iterator[PendingAction]:
     planned = {action.key for action in state.plan.actions}
+    ready = {action.key for action in state.plan.ready()}
     for action in state.plan.actions:
-        yield PendingAction(action.instance, action.operation, action.node, planned.isdisjoint(action.after))
+        done_by_slots = action.operation in BY_SLOTS and planned.isdisjoint(action.after)
+        yield PendingAction(action.instance, action.operation, action.node, action.key in ready or done_by_slots)
 
 
-def slots_of(held: Mapping[int, Slot]) -> Iterator[SlotStatus]:
+def slots_of(held: Mapping[int, Slot], left: Mapping[int, Left] = MappingProxyType({})) -> Iterator[SlotStatus]:
+    """`left` has what draining slots still wait for, as far as that is known."""
     for number, slot in sorted(held.items()):
-        yield SlotStatus(number, slot.holder, _PHASES[slot.phase], slot.successor, slot.generation, slot.opened)
+        waits_for = left.get(number)
+        yield SlotStatus(
+            number,
+            slot.holder,
+            _PHASES[slot.phase],
+            slot.successor,
+            slot.generation,
+            slot.opened,
+            waits_for.flows if waits_for is not None else None,
+            waits_for.ms if waits_for is not None else None,
+            waits_for.conversations if waits_for is not None else None,
+        )
+
+
+def drains_of(state: State, slots: Mapping[str, tuple[SlotStatus, ...]]) -> Iterator[DrainStatus]:
+    """What is drained by hand, and how far it is."""
+    for drain, since_ms in sorted(state.drains.items(), key=lambda item: item[0].key):
+        left = [
+            slot
+            for address, held in slots.items()
+            for slot in held
+            if slot.holder is not None and drain.covers(slot.holder, address, slot.slot)
+        ]
+        flows = [slot.flows_left for slot in left if slot.flows_left is not None]
+        talks = [slot.udp_left for slot in left if slot.udp_left is not None]
+        waits_ms = [slot.drain_left_ms for slot in left if slot.drain_left_ms is not None]
+        yield DrainStatus(
+            node=drain.node,
+            address=drain.address,
+            slot=drain.slot,
+            since_ms=since_ms,
+            slots_left=len(left),
+            flows_left=sum(flows) if flows or not left else None,
+            drain_left_ms=max(waits_ms, default=None),
+            udp_left=sum(talks) if talks or not left else None,
+        )
 
 
 def complete(state: State, slots: Mapping[str, tuple[SlotStatus, ...]]) -> dict[str, tuple[SlotStatus, ...]]:

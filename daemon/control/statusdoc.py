@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import accumulate
+from types import MappingProxyType
 
 from agents import ipaddr2_parameters
+from daemon import linksettings
 from daemon.cluster.core.effects import CoreStatus, PeerStatus
-from daemon.cluster.transport import Statistics
+from daemon.cluster.statistics import Statistics
 from daemon.control import resourcetree
 from daemon.control.narrate import held_down
 from daemon.control.schema import (
     AddressStatus,
     CounterStatus,
     DatapathStatus,
+    DuplicateStatus,
     LatenessStatus,
     LinkPeerStatus,
     LinkStatus,
@@ -25,14 +28,24 @@ from daemon.control.schema import (
     SlotStatus,
     StatusDocument,
 )
-from daemon.control.statedoc import complete, failed_actions, pending_actions, refused_addresses, slots_of
+from daemon.control.statedoc import (
+    complete,
+    drains_of,
+    failed_actions,
+    pending_actions,
+    refused_addresses,
+    slots_of,
+)
+from daemon.executor.progress import Left
 from daemon.lateness import BOUNDS_MS, Lateness
 from daemon.realtime import UNKNOWN, Punctuality
 from daemon.scheduler.cluster import Cluster
 from daemon.settings import Settings
 from daemon.state.state import State
+from datapath import ports
 from datapath.engine import Counter, Wish
 from datapath.mac import shared_mac
+from datapath.strangers import Sighting
 
 NS_PER_MS = 1_000_000
 VERSION = version("vipcast")
@@ -52,13 +65,17 @@ def build(
     lateness: Lateness | None = None,
     punctuality: Punctuality = UNKNOWN,
     alarms: Sequence[str] = (),
+    sightings: Sequence[Sighting] = (),
+    cluster_id: str = "",
+    drains_left: Mapping[tuple[str, int], Left] = MappingProxyType({}),
 ) -> StatusDocument:
     """The whole document, as this node sees it now.  `state` is what it serves by, committed or an overlay."""
     view = state.view()
     cluster = resourcetree.read(view)
-    slots = {address: tuple(slots_of(held)) for address, held in state.slots.items()}
-    planned = {action.key for action in state.plan.actions}
-    running = {action.key: action for action in state.plan.actions if planned.isdisjoint(action.after)}
+    left: dict[str, dict[int, Left]] = {}
+    for (address, number), waits_for in drains_left.items():
+        left.setdefault(address, {})[number] = waits_for
+    slots = {address: tuple(slots_of(held, left.get(address, {}))) for address, held in state.slots.items()}
     return StatusDocument(
         cluster=settings.cluster.name,
         node=core.name,
@@ -69,17 +86,21 @@ def build(
         applied_index=min(state.index, core.commit),
         epoch=state.configuration_epoch,
         nodes=tuple(_nodes(cluster, core, state, now_ns)),
-        resources=resourcetree.resources(cluster, running.values(), complete(state, slots)),
+        resources=resourcetree.resources(cluster, state.plan.ready(), complete(state, slots)),
         alarms=tuple(alarms),
         addresses=tuple(_addresses(state, slots, serving)),
         failed_actions=(*failed_actions(view), *refused_addresses(state)),
         pending_actions=tuple(pending_actions(state)),
         links=tuple(_links(settings, transport)),
         refusals=dict(transport.refusals) if transport is not None else {},
-        datapath=DatapathStatus(engine, tuple(_counters(counters))),
+        datapath=DatapathStatus(
+            engine, tuple(_counters(counters)), duplicates=tuple(_duplicates(sightings, now_ns))
+        ),
         lateness=_lateness(lateness, punctuality, now_ns),
         findings=(*state.plan.findings, *_voters(core)),
         versions={"vipcast": VERSION},
+        cluster_id=cluster_id,
+        drains=tuple(drains_of(state, slots)),
         age_ms_max=None if as_of_ns is None else -((as_of_ns - now_ns) // NS_PER_MS),
     )
 
@@ -107,15 +128,19 @@ def _nodes(cluster: Cluster, core: CoreStatus, state: State, now_ns: int) -> Ite
             removing=name in state.nodes and state.nodes[name].removing,
             restarting=peer is not None and peer.restarts,
             losses=peer.losses if peer is not None else 0,
-            note=_note(peer) if peer is not None else "",
+            note=_note(peer, state) if peer is not None else "",
         )
 
 
-def _note(peer: PeerStatus) -> str:
+def _note(peer: PeerStatus, state: State) -> str:
+    if not peer.agrees:
+        return "its timers are others than here: not counted on"
     if peer.restarts:
         return "its daemon starts again, its slots stay"
     if peer.held_ms and peer.live:
         return held_down(peer.held_ms, peer.losses, peer.lost_within_ms)
+    if peer.name in state.nodes and state.nodes[peer.name].leaving:
+        return "gives everything away: about to stop, or silenced (vipcast panic)"
     return ""
 
 
@@ -208,6 +233,8 @@ def _addresses(
             slots_total=driven.slots,
             ready=tuple(sorted(state.ready.get(name, ()))),
             slots=slots.get(name, ()),
+            order=wanted.clusterip_hash_order.value,
+            port_rules=ports.spell(wanted.port_rules),
         )
 
 
@@ -224,16 +251,32 @@ def _mac(wanted: ipaddr2_parameters.Parameters, prefixlen: int | None) -> str:
 
 
 def _links(settings: Settings, transport: Statistics | None) -> Iterator[LinkStatus]:
-    for link in settings.links:
-        counts = transport.links.get(link.interface, {}) if transport is not None else {}
-        trouble = transport.troubles.get(link.interface, "") if transport is not None else "not open yet"
-        peers = transport.peers.get(link.interface, ()) if transport is not None else ()
+    for name, link in zip(linksettings.names(settings.links), settings.links, strict=True):
+        counts = transport.links.get(name, {}) if transport is not None else {}
+        trouble = transport.troubles.get(name, "") if transport is not None else "not open yet"
+        peers = transport.peers.get(name, ()) if transport is not None else ()
         heard = tuple(
             LinkPeerStatus(peer.name, peer.heard_ms, peer.group_ms, peer.unicast_ms, peer.trouble) for peer in peers
         )
-        yield LinkStatus(link.interface, f"{link.group or 'unicast'}:{link.port}", trouble, dict(counts), heard)
+        where = f"{link.group or 'unicast'}:{link.port}"
+        yield LinkStatus(link.interface, where, trouble, dict(counts), heard, name)
 
 
 def _counters(counters: Iterable[Counter]) -> Iterator[CounterStatus]:
     for counter in counters:
         yield CounterStatus(counter.address, counter.slot, counter.verdict, counter.packets, counter.bytes)
+
+
+def _duplicates(sightings: Iterable[Sighting], now_ns: int) -> Iterator[DuplicateStatus]:
+    for sighting in sightings:
+        claim = sighting.claim
+        yield DuplicateStatus(
+            ip=str(claim.ip),
+            mac=claim.mac,
+            interface=claim.interface,
+            member=sighting.member,
+            frame_source=claim.frame_source,
+            first_heard_ms=(now_ns - sighting.first_ns) // NS_PER_MS,
+            last_heard_ms=(now_ns - sighting.last_ns) // NS_PER_MS,
+            count=sighting.count,
+        )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from pydantic import ValidationError
 
-from daemon.control.schema import ViewDocument, ViewFailure, ViewNode, ViewResult, ViewSlots
+from daemon.control.schema import ViewDocument, ViewDrain, ViewFailure, ViewNode, ViewResult, ViewSlots
 from daemon.model.configuration import Configuration
+from daemon.scheduler.drained import Drained
 from daemon.scheduler.view import NodeView, OperationView, SlotsView, View
 
 
@@ -18,7 +19,7 @@ def document(view: View) -> ViewDocument:
     return ViewDocument(
         configuration=msgspec.Raw(view.configuration.model_dump_json().encode()),
         nodes=tuple(
-            ViewNode(n.name, n.online, n.pending, n.unclean, n.shutdown, n.transient, n.weight)
+            ViewNode(n.name, n.online, n.pending, n.unclean, n.shutdown, n.transient, n.weight, n.since_ms)
             for n in view.nodes.values()
         ),
         results=tuple(
@@ -51,6 +52,8 @@ def document(view: View) -> ViewDocument:
         defaults=view.defaults,
         policy=view.policy,
         notes=view.notes,
+        drains=tuple(ViewDrain(d.node, d.address, d.slot) for d in sorted(view.drains, key=lambda d: d.key)),
+        homes=tuple(sorted(view.homes)),
     )
 
 
@@ -63,7 +66,7 @@ def view_of(shown: ViewDocument) -> View:
     return View(
         configuration=configuration,
         nodes={
-            n.name: NodeView(n.name, n.online, n.pending, n.unclean, n.shutdown, n.transient, n.weight)
+            n.name: NodeView(n.name, n.online, n.pending, n.unclean, n.shutdown, n.transient, n.weight, n.since_ms)
             for n in shown.nodes
         },
         operations=tuple(
@@ -92,4 +95,6 @@ def view_of(shown: ViewDocument) -> View:
         defaults=shown.defaults,
         policy=shown.policy,
         notes=shown.notes,
+        drains=frozenset(Drained(d.node, d.address, d.slot) for d in shown.drains),
+        homes=frozenset(shown.homes),
     )

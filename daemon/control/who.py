@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from daemon.control.schema import AddressStatus, ResourceStatus, SlotStatus, StatusDocument, WhoAddress, WhoDocument
-from datapath.engine import HashKind
-from datapath.hashing import jhash, key_of, reciprocal_scale
+from datapath import ports
+from datapath.engine import HashKind, HashOrder, PortFate, PortRule
+from datapath.hashing import PORTS_IN_KEY, TCP, jhash, key_of, reciprocal_scale, rule_for
 
 
 class WhoError(ValueError):
@@ -64,16 +65,23 @@ def _answer(
     destination_port: int | None,
 ) -> WhoAddress:
     kind = HashKind(address.hash)
-    if kind is not HashKind.SOURCEIP and port is None:
+    if PORTS_IN_KEY[kind] and port is None:
         raise WhoError(f"{address.id} hashes by {kind.value}: name the client's port as well, {_with_port(client)}")
+    rules = ports.parse(address.port_rules)
+    rule = None
+    if rules and destination_port is not None:
+        rule = rule_for(rules, TCP, destination_port)
+        rule = None if rule is None or rule.fate is PortFate.SHARED else rule
     try:
-        key = key_of(kind, client, port, destination_port)
+        key = key_of(kind, client, port, destination_port, HashOrder(address.order))
     except ValueError as error:
         raise WhoError(f"{address.id}: {error}; name it as VIP:PORT") from error
     hashed = jhash(key, address.seed)
-    number = reciprocal_scale(hashed, address.slots_total)
+    number = rule.slot if rule is not None else reciprocal_scale(hashed, address.slots_total)
     slot = next((slot for slot in address.slots if slot.slot == number), SlotStatus(number, None, "free"))
     answers = {"open": slot.holder, "opening": slot.successor}.get(slot.phase)
+    if rule is not None and rule.fate is PortFate.REFUSED:
+        answers = None
     online = {node.name for node in status.nodes if node.online}
     return WhoAddress(
         address=address.id,
@@ -89,8 +97,16 @@ def _answer(
         phase=slot.phase,
         answers=answers,
         holder_online=slot.holder in online,
-        warnings=tuple(_warnings(status, slot, answers)),
+        warnings=(*_warnings(status, slot, answers), *_about_ports(rules, rule, destination_port)),
+        rule=ports.spell([rule]) if rule is not None else "",
     )
+
+
+def _about_ports(rules: Sequence[PortRule], rule: PortRule | None, port: int | None) -> Iterator[str]:
+    if rules and port is None:
+        yield f"there are rules for ports ({ports.spell(rules)}): name the service's port to see what they say"
+    if rule is not None and rule.fate is PortFate.REFUSED:
+        yield f"TCP to port {port} is refused: every host drops it"
 
 
 def _with_port(client: IPv4Address | IPv6Address) -> str:
@@ -103,7 +119,8 @@ def _warnings(status: StatusDocument, slot: SlotStatus, answers: str | None) -> 
     if slot.phase == "draining":
         yield f"it is moving to {slot.successor}: old connections stay at {slot.holder}, new ones wait for a moment"
     if slot.phase == "opening":
-        yield f"it is moving to {slot.successor}: new connections go there, old ones stay on {slot.holder}"
+        udp = f", and {slot.udp_left} conversations of UDP" if slot.udp_left else ""
+        yield f"it is moving to {slot.successor}: new connections go there, old ones stay on {slot.holder}{udp}"
     if slot.phase == "closing":
         yield f"{slot.holder} is about to drop it, then it is given out anew"
     if slot.holder is None:

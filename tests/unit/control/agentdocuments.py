@@ -35,6 +35,18 @@ _ROCKET = """<resource-agent name="rocket">
 <action name="meta-data" timeout="5s"/>
 </actions></resource-agent>"""
 
+_APC = """<resource-agent name="fence_apc" shortdesc="Fence agent for APC over telnet/ssh">
+<parameters>
+<parameter name="action" required="1"><content type="string" default="reboot"/></parameter>
+<parameter name="ip" required="1"><content type="string"/></parameter>
+<parameter name="plug" required="1"><content type="string"/></parameter>
+<parameter name="username"><content type="string"/></parameter>
+</parameters>
+<actions>
+<action name="on" automatic="0"/><action name="off"/><action name="reboot"/><action name="status"/>
+<action name="monitor"/><action name="metadata"/><action name="manpage"/><action name="validate-all"/>
+</actions></resource-agent>"""
+
 _STATEFUL = """<resource-agent name="Stateful">
 <parameters><parameter name="state"><content type="string"/></parameter></parameters>
 <actions><action name="start" timeout="20s"/></actions></resource-agent>"""
@@ -45,6 +57,7 @@ AGENTS: dict[str, AgentDocument] = {
         "ocf:heartbeat:apache": _APACHE,
         "ocf:acme:rocket": _ROCKET,
         "ocf:pacemaker:Stateful": _STATEFUL,
+        "stonith:fence_apc": _APC,
         "systemd:postgresql": systemd.metadata("postgresql.service"),
         "systemd:rsyslog": systemd.metadata("rsyslog.service"),
     }.items()

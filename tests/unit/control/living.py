@@ -30,11 +30,22 @@ from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, N
 from daemon.control.chronicle import Chronicle
 from daemon.control.client import ControlClient
 from daemon.control.events import EventHub
+from daemon.control.metrics import MetricsFacts
 from daemon.control.quorumdoc import QuorumFacts
-from daemon.control.schema import ConfigurationDocument, Event, KeysDocument, LogLine, StatusDocument, TokenDocument
+from daemon.control.schema import (
+    ConfigurationDocument,
+    Event,
+    FencingConfirmed,
+    KeysDocument,
+    LogLine,
+    ReloadDocument,
+    StatusDocument,
+    TokenDocument,
+)
 from daemon.control.server import ControlServer
 from daemon.enrolling import Enrolling
 from daemon.executor.policy import QuorumProperties
+from daemon.measures import Measures
 from daemon.scheduler.view import Plan, View
 from daemon.settings import Cluster, Datapath, Link, Node, Paths, Realtime, Settings
 from daemon.state.commands import Result, Slots, StateCommand
@@ -78,6 +89,9 @@ class StateBackend:
     agents: dict[str, AgentAnswer] = field(default_factory=lambda: dict(AGENTS))
     leader_removes: bool = True
     """nodes that are told to leave go off the roster at once"""
+    confirmed: list[tuple[str, str]] = field(default_factory=list)
+    """(node, by) of those who are said to be without power"""
+    measures: Measures = field(default_factory=Measures)
     failing: Exception | None = None
     """raised by `status`: a fault of the daemon"""
 
@@ -214,6 +228,9 @@ class StateBackend:
             view=self.state.view(),
         )
 
+    def metrics(self) -> MetricsFacts:
+        return MetricsFacts(self.status(), self.quorum(), self.measures, None, STAMP_MS)
+
     def configuration(self) -> ConfigurationDocument:
         body = self.state.configuration.model_dump_json().encode()
         return ConfigurationDocument(self.state.configuration_epoch, msgspec.Raw(body))
@@ -236,13 +253,25 @@ class StateBackend:
         await asyncio.sleep(0)
         return self.agents.get(name, NoSuchAgent(f"agent '{name}' is not installed"))
 
-    def keys(self) -> KeysDocument:
-        return KeysDocument(HOSTS[0], keysdoc.keys(self.rotation, frozenset(HOSTS[1:])))
+    def confirm_fenced(self, node: str, author: str) -> FencingConfirmed | Refused:
+        if len(self.members) != 2:
+            return Refused(f"the cluster has {len(self.members)} voters")
+        self.confirmed.append((node, author))
+        return FencingConfirmed(node)
 
-    async def rotate_key(self) -> KeysDocument | Refused:
+    def keys(self) -> KeysDocument:
+        return KeysDocument(HOSTS[0], keysdoc.keys(self.rotation, frozenset(HOSTS[1:]), STAMP_MS // 1000))
+
+    async def rotate_key(self, *, revokes: bool) -> KeysDocument | Refused:
         await asyncio.sleep(0)
-        self.rotation.ring = self.rotation.begun(bytes([1]) * 32)
+        if not self.quorate:
+            return Refused("this partition has no quorum, so no key is replaced here; see `vipcast status`")
+        self.rotation.ring = self.rotation.begun(bytes([1]) * 32, revokes=revokes)
         return self.keys()
+
+    async def reload(self) -> ReloadDocument | Refused:
+        await asyncio.sleep(0)
+        return ReloadDocument(HOSTS[0], "/etc/vipcast/vipcast.toml", (), ())
 
     def join_token(self, ttl_ms: int, uses: int, author: str) -> TokenDocument | Refused:
         return self.enrolling.print_token(ttl_ms, uses, author)

@@ -15,6 +15,7 @@ from daemon.catalogue import Catalogue
 from daemon.control.backend import AgentNotAsked, NoSuchAgent
 from daemon.control.client import RefusalError
 from daemon.control.schema import AgentDocument
+from datapath.host.privileged import sockets_beside
 from tests.unit.control.living import living
 
 PATIENCE_S = 20
@@ -26,7 +27,7 @@ class Bench:
         (self.root / "resource.d/test").mkdir(parents=True)
         self.config = folder / "vipcast.toml"
         self.config.write_text(f'[paths]\nrun = "{folder}"\nagents = ["{self.root}"]\n')
-        self.runner = RunnerClient(folder / "runner.sock")
+        self.runner = RunnerClient(sockets_beside(folder) / "runner.sock")
         self.catalogue = Catalogue(self.runner)
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from tests.unit.scheduler.worlds import World, colocation, location, order, prim
 
 def planned(*actions: Action, **fields: object) -> Plan:
     reasons = tuple(Reason(name, "a2", "goes to a2") for name in ("db", "VIP:0"))
-    return Plan({}, {}, {}, actions, (), reasons, **fields)  # type: ignore[arg-type]
+    return Plan({}, {}, {}, actions, (), why=lambda: reasons, **fields)  # type: ignore[arg-type]
 
 
 def waiting(plan: Plan, resource: str, node: str | None = None) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def test_scores_are_told_with_the_constraint_that_they_come_from() -> None:
     world = World((primitive("db"), primitive("web")), (location("db", "a2", "50"), colocation("web", "db"), ruled))
     (told,) = explain(world.plan(), world.configuration, "db").explanations
     assert told.scores["a2"] == (ScorePart("location-db-a2", 50, "db on a2 (score:50)"),)
-    assert told.scores["a1"] == (ScorePart("rule", 7, "rule of ruled: db by a rule"),)
+    assert told.scores["a1"] == (ScorePart("rule", 7, "rule of ruled: db by a rule: #uname eq a1"),)
     (told,) = explain(world.plan(), world.configuration, "web").explanations
     assert {part.what for parts in told.scores.values() for part in parts} == {"web with db (score:INFINITY)"}
 
@@ -73,6 +73,14 @@ def test_every_host_that_was_not_chosen_has_a_reason() -> None:
         assert set(told.rejected) == set(world.nodes) - {told.node}
         assert told.rejected["a1"] == "the host is in standby"
         assert told.rejected["a3"] == "the host is offline"
+
+
+def test_a_host_that_comes_and_goes_is_told_to_be_held_down_and_not_to_be_offline() -> None:
+    world = World((primitive("db"),), standby={"a1"}, offline={"a2", "a3"})
+    held = {"a3": "held down for 8 s: lost 5 times in 40 s"}
+    (told,) = explain(world.plan(), world.configuration, "db", held_down=held).explanations
+    assert told.rejected["a3"] == "the host is held down for 8 s: lost 5 times in 40 s"
+    assert told.rejected["a2"] == "the host is offline"
 
 
 def test_an_unknown_resource_is_told_with_those_that_there_are() -> None:

@@ -67,9 +67,20 @@ def test_what_the_cluster_itself_logs(command: Command, expected: tuple[str, str
         ),
         (Cleanup("web", None, "root"), ("cleanup", None, "root forgave failures of web on every node")),
         (Refresh(None, "a1", "root"), ("refresh", "a1", "root asked to probe every resource on a1 again")),
-        (Drain("a1", None, 2, True, "root"), ("drain", "a1", "root drains node a1, slot 2")),
+        (Drain("a1", None, None, True, "root"), ("drain", "a1", "root drains a1")),
+        (Drain("a1", "VIP", None, True, "root"), ("drain", "a1", "root drains VIP on a1")),
+        (Drain(None, "VIP", 2, True, "root"), ("drain", None, "root drains slot VIP:2")),
+        (Drain(None, "VIP", None, False, "root"), ("drain", None, "root no longer drains VIP")),
         (Drain(None, None, None, False, "root"), ("drain", None, "root no longer drains everything")),
-        (Leave("a1", 3), ("leave", "a1", "a1 is about to stop: its resources and slots go elsewhere")),
+        (
+            Slots("a1", 1, "VIP", "closed", {2: 9, 3: 9}, broken={3: 5}),
+            (
+                "slots",
+                "a1",
+                "a1 closed slots 2, 3 of VIP: the drain time-out was over, and 5 connections of 3 were broken",
+            ),
+        ),
+        (Leave("a1", 3), ("leave", "a1", "a1 is about to stop, or silenced: its resources and slots go elsewhere")),
         (Tick(), ("tick", None, "time has passed that something waited for")),
     ],
 )
@@ -77,7 +88,11 @@ def test_what_nodes_and_people_ask_for(command: StateCommand, expected: tuple[st
     assert asked(command) == expected
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91\xa7unknown", msgspec.msgpack.encode(["edit"])])
+NO_TEXT = b"\x91\xad" + bytes(12) + b"\x80"
+"""a tag that is no UTF-8: msgspec raises UnicodeDecodeError for it, which is none of its own errors"""
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91\xa7unknown", msgspec.msgpack.encode(["edit"]), NO_TEXT])
 def test_a_request_that_cannot_be_read_is_said_to_be_one(body: bytes) -> None:
     kind, node, text = told(Request("a2", 1, 5, body))
     assert (kind, node) == ("request", "a2")

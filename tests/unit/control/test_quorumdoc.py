@@ -10,7 +10,7 @@ import msgspec
 from daemon.cli.layout.quorum import quorum
 from daemon.control.quorumdoc import build
 from daemon.control.schema import IfLost, QuorumDocument
-from daemon.model.configuration import AttributeSet, Configuration, Location
+from daemon.model.configuration import AttributeSet, Configuration, Location, Primitive
 from daemon.state.commands import Edit
 from tests.unit.control.living import HOSTS, StateBackend, living
 from tests.unit.executor.cluster import shared, webserver
@@ -134,3 +134,29 @@ def test_a_tie_breaker_stays_when_its_node_has_gone() -> None:
         body = under(Configuration(), tie_breaker="a2").model_dump_json().encode()
         assert backend.request(Edit(None, body, "test", "")).accepted
         backend.state.members = ("a1",)
+
+
+def test_of_two_nodes_that_have_agreed_the_loss_of_one_says_who_fences_it() -> None:
+    device = Primitive(
+        id="fence-a2",
+        standard="stonith",
+        type="fence_lab",
+        instance=(AttributeSet(id="i", values={"pcmk_host_list": "a2"}),),
+    )
+    document = of(("a1", "a2"), Configuration(resources=(device,)), fencing=True)
+    found = lost(document, "a2"), lost(document, "a1")
+    said = [one.then for one in found if one is not None]
+    assert "until fence-a2 has fenced it" in said[0]
+    assert "until somebody says 'vipcast stonith confirm a1'" in said[1]
+    assert any("a fenced one's vote counts" in line for line in quorum(document))
+
+
+def test_a_fenced_node_is_named_with_its_vote() -> None:
+    document = of(("a1", "a2"), silent={"a2"}, fencing=True, fenced="a2", fenced_by="root", fenced_ms=1)
+    assert (document.votes_heard, document.votes_needed) == (2, 2)
+    assert any("a2 was fenced at" in line and "by root, its vote counts" in line for line in quorum(document))
+
+
+def test_what_keeps_a_node_from_being_fenced_is_shown() -> None:
+    document = msgspec.structs.replace(of(("a1", "a2")), fencing_trouble="the switch does not answer")
+    assert any("the switch does not answer" in line for line in quorum(document))

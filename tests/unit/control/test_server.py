@@ -10,6 +10,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.cluster.core.effects import CoreStatus
 from daemon.cluster.records import LogEntry, Lost
 from daemon.control import handlers
 from daemon.control import server as server_module
@@ -29,7 +31,7 @@ from daemon.control.schema import Accepted, CleanupRequest, EditRequest, Event
 from daemon.model.configuration import Configuration, Order, Primitive
 from daemon.state.commands import Edit, Result
 from daemon.state.state import State
-from tests.unit.control.living import HOSTS, Living, living
+from tests.unit.control.living import HOSTS, Living, StateBackend, living
 
 
 @pytest.fixture
@@ -49,7 +51,9 @@ def ask(
     try:
         connection.request(method, target, body, headers or {})
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        answer = response.read()
+        is_document = response.getheader("Content-Type", "").startswith("application/json")
+        return response.status, json.loads(answer) if is_document else answer
     finally:
         connection.close()
 
@@ -190,6 +194,26 @@ def test_an_explanation_tells_every_node(cluster: Living) -> None:
         cluster.client.explain("web", "a9")
 
 
+class Flapping(StateBackend):
+    """a3 is heard, and has to wait."""
+
+    def core(self) -> CoreStatus:
+        status = super().core()
+        waits = {"held_ms": 8_000, "losses": 5, "lost_within_ms": 40_000}
+        peers = tuple(replace(peer, **waits) if peer.name == "a3" else peer for peer in status.peers)
+        return replace(status, peers=peers)
+
+
+def test_an_explanation_says_of_a_host_that_comes_and_goes_that_it_is_held_down() -> None:
+    backend = Flapping()
+    with living(backend) as cluster:
+        cluster.client.replace_configuration(edit_of(SITE, 0))
+        cluster.on_loop(lambda: backend.append(Lost("a3")))
+        (told,) = cluster.client.explain("web").explanations
+    assert told.node != "a3"
+    assert told.rejected["a3"] == "the host is held down for 8 s: lost 5 times in 40 s"
+
+
 def test_events_begin_with_a_greeting_and_tell_every_entry(cluster: Living) -> None:
     events = cluster.client.events()
     assert next(events).kind == "hello"
@@ -198,6 +222,29 @@ def test_events_begin_with_a_greeting_and_tell_every_entry(cluster: Living) -> N
     assert seen.kind == "state"
     assert "changed the configuration" in seen.data["text"]
     events.close()
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_client_that_leaves_its_events_is_no_fault(
+    cluster: Living, caplog: pytest.LogCaptureFixture, at_once: int
+) -> None:
+    """What was on its way to it is written to nobody: `vipcast cluster log -f` ends that way each time."""
+    event = Event("state", 1, {"text": "x" * 100_000})
+    with caplog.at_level(logging.INFO):
+        for _ in range(5):
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as leaving:
+                leaving.settimeout(10)
+                leaving.connect(str(cluster.path))
+                leaving.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert leaving.recv(1)
+                for _ in range(at_once):
+                    cluster.on_loop(lambda: cluster.backend.hub.publish(event))
+            deadline = time.monotonic() + 30
+            while cluster.on_loop(lambda: cluster.backend.hub.listeners):
+                assert time.monotonic() < deadline, "the client that left is still served"
+                cluster.on_loop(lambda: cluster.backend.hub.publish(event))
+    assert cluster.client.status().quorate
+    assert not [record for record in caplog.records if record.levelno > logging.INFO or record.exc_info]
 
 
 def test_a_client_that_does_not_read_is_dropped_and_told_so(
@@ -235,7 +282,7 @@ def test_a_fault_of_the_daemon_is_numbered_and_told_to_the_log_only(
 @pytest.mark.parametrize(
     ("method", "target", "body", "code", "told"),
     [
-        ("GET", "/", None, 404, "there is no /; there are /v1/"),
+        ("GET", "/", None, 404, "there is no /; there are /metrics, /v1/"),
         ("GET", "/v1/nothing", None, 404, "there is no /v1/nothing"),
         ("DELETE", "/v1/status", None, 405, "/v1/status takes GET, not DELETE"),
         ("PUT", "/v1/configuration", b"{}", 405, "/v1/configuration takes GET, POST, not PUT"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
+from daemon.cli.layout.cluster import cluster_status
 from daemon.cluster.core.effects import CoreStatus, PeerStatus, Role
 from daemon.cluster.records import Lost
-from daemon.cluster.transport import Statistics
+from daemon.cluster.statistics import Statistics
 from daemon.control import statusdoc
 from daemon.control.schema import StatusDocument
+from daemon.linksettings import Link
 from daemon.model.configuration import Configuration, NodeEntry
 from daemon.model.edits.clones import clone_resource
 from daemon.model.edits.nodes import standby
@@ -189,6 +192,27 @@ def test_links_tell_their_troubles_and_the_datapath_its_counters() -> None:
     assert document.datapath.engine == "raw"
     assert (document.datapath.counters[0].slot, document.datapath.counters[0].packets) == (2, 10)
     assert built(StateBackend()).links[0].trouble == "not open yet"
+
+
+def test_two_links_on_one_interface_have_names_and_counts_of_their_own() -> None:
+    backend = StateBackend()
+    links = (*backend.settings.links, Link(interface="eth0", group="239.255.42.1", port=5406))
+    statistics = Statistics(
+        links={"eth0:5405": {"sent": 3}, "eth0:5406": {"sent": 4}},
+        troubles={"eth0:5406": "network is down"},
+        refusals={},
+        messages_received=0,
+        messages_sent=0,
+        incomplete=0,
+    )
+    settings = replace(backend.settings, links=links)
+    document = built(backend, settings=settings, transport=statistics)
+    assert [(link.interface, link.name, link.counts["sent"], link.trouble) for link in document.links] == [
+        ("eth0", "eth0:5405", 3, ""),
+        ("eth0", "eth0:5406", 4, "network is down"),
+    ]
+    shown = "\n".join(cluster_status(document))
+    assert " eth0:5406 (239.255.42.1:5406): network is down: 4 sent" in shown
 
 
 def web(backend: StateBackend) -> None:

@@ -96,3 +96,22 @@ def test_a_hash_with_the_services_port_asks_for_it() -> None:
 def test_a_cluster_without_shared_addresses_says_how_to_get_one() -> None:
     with pytest.raises(WhoError, match="globally-unique"):
         who(documents.status(addresses=()), CLIENT, 1)
+
+
+def test_a_rule_for_a_port_decides_instead_of_the_hash() -> None:
+    document = documents.status(addresses=(documents.address(port_rules="22:one:3 25:refused"),))
+    (told,) = who(document, CLIENT, 4321, None, 22).addresses
+    assert (told.slot, told.answers, told.rule) == (3, documents.HOSTS[3], "22:one:3")
+    (told,) = who(document, CLIENT, 4321, None, 25).addresses
+    assert (told.answers, told.rule) == (None, "25:refused")
+    assert "every host drops it" in told.warnings[0]
+    (told,) = who(document, CLIENT, 4321, None, 80).addresses
+    assert (told.slot, told.rule) == (slot(key_of(HashKind.SOURCEIP_SOURCEPORT, CLIENT, 4321), 0x1234ABCD, 4), "")
+    (told,) = who(document, CLIENT, 4321).addresses
+    assert "name the service's port" in told.warnings[-1]
+
+
+def test_clients_of_one_network_are_told_the_same_without_a_port() -> None:
+    document = documents.status(addresses=(documents.address(hash="sourcenet"),))
+    slots = {who(document, ip_address(f"10.0.0.{number}")).addresses[0].slot for number in range(1, 255)}
+    assert len(slots) == 1
