@@ -29,8 +29,9 @@ def status(call: Call) -> int:
 
 def cib(call: Call) -> int:
     """`vipcast cluster cib [<file>]`: XML that remembers the epoch that it was made from."""
+    from daemon.cli.files import write_file  # noqa: PLC0415
     from daemon.cli.members import with_members  # noqa: PLC0415 - start-up time
-    from daemon.cli.sources import FileSource, write_file  # noqa: PLC0415
+    from daemon.cli.sources import FileSource  # noqa: PLC0415
     from daemon.model.cib import write_cib  # noqa: PLC0415
 
     if isinstance(call.source, FileSource):
@@ -50,7 +51,8 @@ def cib(call: Call) -> int:
 def cib_push(call: Call) -> int:
     """`vipcast cluster cib-push <file>`: refused when the configuration has moved on since the file was made."""
     from daemon.cli.editing import finish  # noqa: PLC0415 - start-up time
-    from daemon.cli.sources import Superseded, parsed, read_file  # noqa: PLC0415
+    from daemon.cli.files import read_file  # noqa: PLC0415
+    from daemon.cli.sources import Superseded, parsed  # noqa: PLC0415
     from daemon.model.changes import describe_change  # noqa: PLC0415
 
     if len(call.arguments) > 1:

@@ -15,11 +15,12 @@ def show(call: Call) -> int:
     if call.out.json_wanted:
         call.out.document(configuration.model_dump(mode="json"))
         return OK
-    call.out.lines(_page(configuration))
+    call.out.lines(page(configuration))
     return OK
 
 
-def _page(configuration: Configuration) -> Iterator[str]:
+def page(configuration: Configuration) -> Iterator[str]:
+    """All of it, in the words of pcs."""
     yield "Nodes:"
     yield f" {' '.join(node.name for node in configuration.nodes)}".rstrip()
     yield ""

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 NOT_FOUND = 404
 FOR_EVERY_AGENT = ("trace_file", "trace_ra")
 """of the shell library of resource-agents; agents do not list them"""
+STONITH = "stonith:"
+OF_A_DEVICE = ("pcmk_", "stonith-timeout")
+"""beginnings of options of a device that its agent does not know (pacemaker-fenced(7))"""
+TOLD_LATER = frozenset({"action", "plug", "port", "nodename"})
+"""what a fence agent wants to know, and is told when it is used"""
 NOT_OPERATIONS = ("meta-data", "validate-all", "status")
 """actions that nobody configures"""
 ROLES = {"Master": "Promoted", "Slave": "Unpromoted"}
@@ -112,6 +117,7 @@ def unknown_options(document: AgentDocument, named: Collection[str]) -> list[Fin
             OVERRIDE,
         )
         for name in sorted(set(named) - has - set(FOR_EVERY_AGENT))
+        if not (document.agent.startswith(STONITH) and name.startswith(OF_A_DEVICE))
     ]
 
 
@@ -125,12 +131,13 @@ def missing_options(document: AgentDocument, named: Collection[str]) -> list[Fin
         )
         for one in document.parameters
         if one.required and not one.default and one.name not in named
+        if not (document.agent.startswith(STONITH) and one.name in TOLD_LATER)
     ]
 
 
 def advice(document: AgentDocument | None) -> tuple[Advice, ...] | None:
     """The operations that the agent advises; None where nobody has asked it, or the model's own table has it."""
-    if document is None or document.agent in ADVISED:
+    if document is None or document.agent in ADVISED or document.agent.startswith(STONITH):
         return None
     return advised(document)
 

@@ -33,17 +33,21 @@ def saying(*lines: str) -> Telling:
 def edit(call: Call, change: Change, telling: Telling = nothing_to_say) -> int:
     """Carry out one edit on the call's source, and say what came of it."""
     wait_s = call.wait_s  # a wrong number is found before anything is changed
+    before, after, accepted = store(call, change)
+    return finish(call, accepted, tuple(telling(before, after)), wait_s=wait_s)
+
+
+def store(call: Call, change: Change) -> tuple[Configuration, Configuration, Accepted | None]:
+    """Carry it out without a word: before, after, and what came of it; None where there was nothing to change."""
     for _ in range(ATTEMPTS_MAX):
         loaded = call.source.load()
         after = change(loaded.configuration)
-        told = tuple(telling(loaded.configuration, after))
         if after == loaded.configuration:
-            return finish(call, None, told, wait_s=wait_s)
+            return loaded.configuration, after, None
         try:
-            accepted = call.source.store(after, loaded.epoch, call.typed)
+            return loaded.configuration, after, call.source.store(after, loaded.epoch, call.typed)
         except Superseded:
             continue
-        return finish(call, accepted, told, wait_s=wait_s)
     raise CommandError(
         f"somebody else changed the configuration {ATTEMPTS_MAX} times in between; nothing has changed, try again",
         code="conflict",

@@ -23,7 +23,7 @@ def explain(call: Call) -> int:
 
 
 def _of_a_file(call: Call, resource: str, node: str | None) -> ExplainDocument:
-    from daemon.cli.supposing import present_view  # noqa: PLC0415 - start-up time
+    from daemon.cli.viewing import present_view  # noqa: PLC0415 - start-up time
     from daemon.control import explain as explanations  # noqa: PLC0415
     from daemon.model.configuration import Configuration, Primitive  # noqa: PLC0415
     from daemon.scheduler.planner import plan  # noqa: PLC0415

@@ -103,7 +103,7 @@ def versions(start: frozen.Frozen, entries: Iterator[LogEntry]) -> Iterator[Vers
             continue
         try:
             edit = _decode(request.body)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(edit, Edit) or edit.base_epoch not in (None, epoch):
             continue

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path as FilePath
 
 from daemon import hostfiles, interfaces, keys
-from daemon.cli import founding
+from daemon.cli import founding, returning
 from daemon.cli.call import OK, Call, CommandError
 from daemon.cluster.enrolment.exchange import Application, Grant, GrantedLink
 from daemon.cluster.enrolment.token import Token, TokenError, parse
@@ -27,7 +27,7 @@ def token(call: Call) -> int:
     except BadValue as error:
         raise call.misuse(f"--ttl: {error}") from error
     uses = call.number("--uses", 1, 1, USES_MAX)
-    from daemon.cli.sources import author  # noqa: PLC0415 - start-up time
+    from daemon.cli.author import author  # noqa: PLC0415 - start-up time
 
     made = call.client.token(TokenRequest(ttl_ms, uses, author(call.environment)))
     if call.out.json_wanted:
@@ -47,17 +47,23 @@ def join(call: Call) -> int:
     witness = call.has("--witness")
     own = founding.own_places(call, witness=witness)
     files = Files.at(own, call.value("--settings"))
-    name = founding.node_name(call)
+    cluster_id = ""
     if call.has("--key"):
+        name = founding.node_name(call)
         founding.refuse_existing(call, files, own)
         membership, key, choice = _by_key(call, name)
     else:
         asked = _token(call)
+        if (locked_out := returning.who_may_return(call, files)) is not None:
+            return returning.give_key(call, asked, locked_out)
+        name = founding.node_name(call)
         founding.refuse_existing(call, files, own)
-        membership, key, choice = _by_token(call, asked, name)
+        membership, key, choice, cluster_id = _by_token(call, asked, name)
     if call.has("--settings"):
         membership = _moved(membership, files.authkey)
     founding.write(files, membership, key)
+    if cluster_id:
+        founding.prepare_store(own.state, cluster_id)
     if call.out.json_wanted:
         call.out.document(founding.document(files, membership))
     else:
@@ -80,7 +86,8 @@ def _token(call: Call) -> Token:
         raise CommandError(str(error), code="token") from error
 
 
-def _by_token(call: Call, asked: Token, name: str) -> tuple[Membership, bytes, interfaces.Choice]:
+def _by_token(call: Call, asked: Token, name: str) -> tuple[Membership, bytes, interfaces.Choice, str]:
+    """What the settings are to say, the key, how the link was chosen, and the cluster's id."""
     from daemon.cli.applying import VERSION, apply  # noqa: PLC0415 - start-up time
 
     choice = founding.link_choice(call, asked.address)
@@ -112,7 +119,7 @@ def _by_token(call: Call, asked: Token, name: str) -> tuple[Membership, bytes, i
         profile=grant.profile,
         timers=grant.timers,
     )
-    return membership, grant.authkey, choice
+    return membership, grant.authkey, choice, grant.cluster_id
 
 
 def _by_key(call: Call, name: str) -> tuple[Membership, bytes, interfaces.Choice]:

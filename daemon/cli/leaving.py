@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import time
 
+from daemon.cli.author import author
 from daemon.cli.call import OK, Call, CommandError
 from daemon.cli.editing import ATTEMPTS_MAX, POLL_S
 from daemon.cli.founding import SYSTEMD_RUNS
-from daemon.cli.sources import Superseded, author
+from daemon.cli.sources import Superseded
 from daemon.control.client import ControlError, RefusalError
 from daemon.control.schema import NodeStatus, RemoveNodeRequest, StatusDocument
 from daemon.model.edits.nodes import forget

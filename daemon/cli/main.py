@@ -24,6 +24,10 @@ OUTPUT_IS_FULL = frozenset({errno.ENOSPC, errno.EIO})
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script."""
     arguments = tuple(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ("__complete",):
+        from daemon.cli import completing  # noqa: PLC0415 - start-up time
+
+        return completing.main(arguments[1:])
     environment = dict(os.environ)
     out = terminal_output(environment)
     try:

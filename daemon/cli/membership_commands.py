@@ -11,6 +11,7 @@ _THIS_NODE = Option("--name", "NAME", "this node's name (default: the host's, wi
 _SETTINGS = Option(
     "--settings", "FILE", "write this file, and authkey beside it (default /etc/vipcast/vipcast.toml)"
 )
+_OF_THE_NODE = Option("--settings", "FILE", "of the node (default /etc/vipcast/vipcast.toml)")
 _NEW_LINK = (
     Option("--link", "INTERFACE", "the interface for heartbeats (default: the one that suggests itself)"),
     Option("--group", "ADDRESS", "its multicast group (default: made of the cluster's name)"),
@@ -84,7 +85,35 @@ MEMBERSHIP = (
         "resetting:reset",
         options=(
             Option("--yes", "", "do not ask"),
-            Option("--settings", "FILE", "of the node (default /etc/vipcast/vipcast.toml)"),
+            _OF_THE_NODE,
         ),
+    ),
+    row(
+        "cluster recover",
+        "",
+        "Go on with this host alone where most of the others are gone for good; vipcastd must not run",
+        "recovering:recover",
+        options=(Option("--yes", "", "do not ask"), _OF_THE_NODE),
+    ),
+    row(
+        "cluster reload",
+        "",
+        "Have this host's vipcastd read vipcast.toml again, and tell what takes effect and what needs a restart",
+        "reloading:reload",
+    ),
+    row(
+        "panic",
+        "",
+        "Silence this host at once, with or without a daemon, until 'panic off'",
+        "panic:on",
+        options=(_OF_THE_NODE,),
+    ),
+    row("panic off", "", "Let this host take its share again", "panic:off", options=(_OF_THE_NODE,)),
+    row(
+        "panic status",
+        "",
+        "Tell whether this host is silenced, since when and by whom",
+        "panic:status",
+        options=(_OF_THE_NODE,),
     ),
 )

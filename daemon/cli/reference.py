@@ -12,7 +12,7 @@ from daemon.cli.grammar import Command, Option
 _HEAD = """\
 # The command line
 
-Generated from the table in `daemon/cli/commands.py` by `python -m daemon.cli.reference`; a test compares the two.
+Generated from the tables in `daemon/cli/` by `python -m daemon.cli.reference`; a test compares the two.
 
 `vipcast` takes the grammar of `pcs`, so that `alias pcs=vipcast` runs an old runbook. Options may stand anywhere.
 

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from daemon.cli.call import OK, Call
-from daemon.cli.supposing import present_view, supposed_view
+from daemon.cli.viewing import present_view
+from daemon.scheduler.collection import collection_paused
 from daemon.scheduler.rehearsal import Rehearsal, in_order, rehearse
 from daemon.scheduler.simulate import simulate as planned
-from daemon.scheduler.whatif import WhatIf
+from daemon.scheduler.view import View
+
+if TYPE_CHECKING:
+    from daemon.scheduler.whatif import WhatIf
+
+PLAIN = frozenset({"--cib", "--bundle", "--file", "--json", "--dot", "--transition"})
+"""options that suppose nothing"""
 
 
 def simulate(call: Call) -> int:
-    """`simulate [--cib FILE] [--json | --dot] [what-if options]`: the transition that would begin, and its result."""
+    """`simulate [--cib FILE] [--json [--transition] | --dot] [what-if options]`: what would begin, and its result."""
     if call.has("--dot") and call.out.json_wanted:
         raise call.misuse("choose one of --dot and --json")
-    with _no_collection():
+    if call.has("--transition") and not call.out.json_wanted:
+        raise call.misuse("--transition goes with --json: people are shown the transition anyway")
+    with collection_paused():
         return _simulate(call)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """One plan, then the program ends: looking for garbage in it would take a third of the time."""
-    collected = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collected:
-            gc.enable()
 
 
 def _simulate(call: Call) -> int:
     present = present_view(call)
-    view, events = supposed_view(call, present)
-    if call.out.json_wanted and not events and not view.slots:
+    view, events = _supposed(call, present)
+    whole = bool(events) or call.has("--transition")
+    if call.out.json_wanted and not whole and not view.slots:
         call.out.document(planned(view))
         return OK
     rehearsal = rehearse(view, present)
@@ -45,12 +41,20 @@ def _simulate(call: Call) -> int:
 
         call.out.raw(dot(rehearsal.plan.actions))
     elif call.out.json_wanted:
-        call.out.document(_told(events, rehearsal) if events else _placements(rehearsal))
+        call.out.document(_told(events, rehearsal) if whole else _placements(rehearsal))
     else:
         from daemon.cli.layout.simulate import simulation  # noqa: PLC0415 - for those who read
 
         call.out.lines(simulation(events, rehearsal, call.out.painted))
     return OK
+
+
+def _supposed(call: Call, present: View) -> tuple[View, tuple[WhatIf, ...]]:
+    if PLAIN.issuperset(name for name, _ in call.invocation.given):
+        return present, ()
+    from daemon.cli.supposing import supposed_view  # noqa: PLC0415 - start-up time
+
+    return supposed_view(call, present)
 
 
 def _placements(rehearsal: Rehearsal) -> dict[str, object]:
@@ -84,7 +88,10 @@ def _told(events: tuple[WhatIf, ...], rehearsal: Rehearsal) -> dict[str, object]
                     node: [{"origin": origin, "score": score} for origin, score in parts]
                     for node, parts in reason.scores.items()
                 },
+                "totals": reason.totals,
                 "rejected": reason.rejected,
+                "role": reason.role,
+                "promotion": [{"origin": origin, "score": score} for origin, score in reason.promotion],
             }
             for reason in rehearsal.plan.reasons
         ],

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import stat
-import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 from pydantic import ValidationError
 
+from daemon.cli.author import author
 from daemon.cli.call import CommandError
+from daemon.cli.files import read_file, write_file
 from daemon.control.client import ControlClient, RefusalError
 from daemon.control.schema import Accepted, EditRequest
 from daemon.model.cib import CibFile, read_cib
 from daemon.model.configuration import Configuration
 from daemon.model.findings import Refused, refuse_errors
 from daemon.model.validation import validate
-
-CIB_BYTES_MAX = 32 << 20
 
 
 class Superseded(Exception):  # noqa: N818 - it is what happened to the edit
@@ -103,68 +97,9 @@ class DaemonSource:
             raise
 
 
-def author(environment: Mapping[str, str]) -> str:
-    """Who types this: the user behind sudo, or the user."""
-    import pwd  # noqa: PLC0415 - only edits ask
-
-    uid = os.geteuid()
-    if uid == 0 and environment.get("SUDO_USER"):
-        return environment["SUDO_USER"]
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return f"uid {uid}"
-
-
-def read_file(path: str) -> bytes:
-    """The bytes of a file of ours (`-` is standard input).  Raises CommandError."""
-    try:
-        if path == "-":
-            content = sys.stdin.buffer.read(CIB_BYTES_MAX + 1)
-        else:
-            with Path(path).open("rb") as file:
-                content = file.read(CIB_BYTES_MAX + 1)
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise CommandError(f"cannot read {path!r}: {error}") from error
-    if len(content) > CIB_BYTES_MAX:
-        raise CommandError(f"{path} is larger than any CIB ({CIB_BYTES_MAX} bytes)")
-    return content
-
-
 def parsed(document: bytes, path: str) -> CibFile:
     """A CIB document, understood.  Raises CommandError naming the file, with everything that is wrong in it."""
     try:
         return read_cib(document)
     except Refused as error:
         raise CommandError(f"{path} is not a CIB that can be used", error.findings, "bad-cib") from error
-
-
-def write_file(path: str, content: bytes) -> None:
-    """Replace a file in one step, keeping its mode.  Raises CommandError, and then nothing has changed."""
-    target = Path(path)
-    try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)  # a pipe or a terminal: there is nothing to replace
-            return
-        target = Path(os.path.realpath(target))  # through a symbolic link, as an editor would
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                os.fchmod(file.fileno(), mode)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask

@@ -1,14 +1,14 @@
-"""`vipcast resource enable|disable|manage|unmanage|ban|move|clear|cleanup|refresh`: whether and where it runs."""
+"""`vipcast resource enable|disable|manage|unmanage|failback|ban|move|clear|…`: whether and where it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from daemon.cli.author import author
 from daemon.cli.call import Call, CommandError
 from daemon.cli.editing import edit, finish, saying
 from daemon.cli.members import with_members
-from daemon.cli.sources import author
 from daemon.cli.words import leading_plain, pairs
 from daemon.control.schema import Accepted, CleanupRequest, InstanceStatus, ResourceStatus
 from daemon.model.configuration import Configuration
@@ -42,6 +42,17 @@ def _change(call: Call, change: Standing, of_monitors: Standing | None = None) -
         return after
 
     return edit(call, changed)
+
+
+def failback(call: Call) -> int:
+    """`resource failback <id>...`"""
+    # the next whole second: whoever is back now is back by then
+    at_s = int(datetime.now(UTC).timestamp()) + 1
+    return edit(
+        call,
+        lambda configuration: standing.fail_back(configuration, resources=call.arguments, at_s=at_s),
+        saying("Nodes that are back now get their share of the slots"),
+    )
 
 
 def ban(call: Call) -> int:

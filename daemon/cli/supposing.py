@@ -1,16 +1,12 @@
-"""What-if options in words, and the events that they mean; and where the view comes from that they change."""
+"""What-if options in words, and the events that they mean."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 
 from daemon.cli.call import Call, CommandError
-from daemon.cli.sources import read_file
-from daemon.control.viewdoc import ViewError, view_of
 from daemon.model.findings import Refused
-from daemon.scheduler.cibstatus import read_view
 from daemon.scheduler.view import View
 from daemon.scheduler.whatif import (
     AttributeSet,
@@ -25,7 +21,6 @@ from daemon.scheduler.whatif import (
     suppose,
 )
 
-NS_PER_MS = 1_000_000
 OPERATIONS = ("start", "stop", "monitor", "promote", "demote", "migrate_to", "migrate_from")
 _OP_FAIL = re.compile(
     rf"(?P<instance>.+):(?P<operation>{'|'.join(OPERATIONS)}):(?P<node>[^:]+)(:(?P<code>\d{{1,3}}))?"
@@ -37,23 +32,6 @@ _OF_NODES: dict[str, Callable[[str], WhatIf]] = {
     "--node-standby": NodeStandby,
     "--node-unstandby": NodeUnstandby,
 }
-
-
-def present_view(call: Call) -> View:
-    """The view of the file of --cib or -f, or that of the cluster.  Raises CommandError, ControlError."""
-    path = call.value("--cib") or call.value("--file")
-    if path is None:
-        try:
-            return view_of(call.client.view())
-        except ViewError as error:
-            sentence = (
-                f"this vipcast cannot read the daemon's configuration ({error}): are both of the same version?"
-            )
-            raise CommandError(sentence) from error
-    try:
-        return read_view(read_file(path), time.time_ns() // NS_PER_MS)
-    except Refused as error:
-        raise CommandError(f"{path} is not a CIB that can be used", error.findings, "bad-cib") from error
 
 
 def supposed_view(call: Call, view: View) -> tuple[View, tuple[WhatIf, ...]]:

@@ -14,16 +14,21 @@ INDEX_MAX = 10**18
 
 def parse(call: Call, option: str, now: datetime) -> int | datetime:
     """What the option says: an index, or a point in time.  A naive time is this host's.  Raises UsageError."""
-    text = (call.value(option) or "").strip()
+    return place(call, option, call.value(option) or "", now)
+
+
+def place(call: Call, taker: str, text: str, now: datetime) -> int | datetime:
+    """The same of any word; `taker` is what took it, for the error.  Raises UsageError."""
+    text = text.strip()
     if text.isascii() and text.isdecimal():
         if int(text) > INDEX_MAX:
-            raise call.misuse(f"{option} takes {FORMS}, not '{text}'")
+            raise call.misuse(f"{taker} takes {FORMS}, not '{text}'")
         return int(text)
     for form in (_time_of_day, _iso, _ago):
         found = form(text, now)
         if found is not None:
             return found
-    raise call.misuse(f"{option} takes {FORMS}, not '{text}'")
+    raise call.misuse(f"{taker} takes {FORMS}, not '{text}'")
 
 
 def _time_of_day(text: str, now: datetime) -> datetime | None:

@@ -69,7 +69,7 @@ def _wanted(call: Call, text: str) -> tuple[str, int | None]:
 def _offline(call: Call, client: IPv4Address | IPv6Address, port: int | None) -> int:
     """The same function as the kernel's, for people who check it by hand: prints the slot alone."""
     from datapath.engine import HashKind  # noqa: PLC0415 - start-up time
-    from datapath.hashing import SLOTS_MAX, jhash, key_of, reciprocal_scale  # noqa: PLC0415
+    from datapath.hashing import PORTS_IN_KEY, SLOTS_MAX, jhash, key_of, reciprocal_scale  # noqa: PLC0415
 
     missing = [option for option in ("--vip", *_OFFLINE) if call.value(option) is None]
     if missing:
@@ -86,7 +86,7 @@ def _offline(call: Call, client: IPv4Address | IPv6Address, port: int | None) ->
     except ValueError:
         kinds = ", ".join(kind.value for kind in HashKind)
         raise call.misuse(f"--hash takes {kinds}, not '{call.value('--hash')}'") from None
-    if kind is not HashKind.SOURCEIP and port is None:
+    if PORTS_IN_KEY[kind] and port is None:
         raise call.misuse(f"{kind.value} hashes the client's port as well: ADDRESS:PORT")
     try:
         key = key_of(kind, client, port, destination_port)

@@ -193,7 +193,7 @@ SCENARIOS: dict[str, list[Step]] = {
     ],
     "groups": [
         *(dummy(name) for name in "ABCDE"),
-        ("constraint order A then B", edit(order.add_order, first="A", then="B")),
+        ("constraint order E then A", edit(order.add_order, first="E", then="A")),
         ("resource group add G A B", edit(groups.add_to_group, group="G", resources=["A", "B"])),
         (
             "resource group add G C --before A",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from daemon.cli.layout.drains import drains, waiting
 from daemon.cli.layout.resources import Paint, natural, plain, resources
 from daemon.control.exitcodes import meaning_of
 from daemon.control.schema import (
@@ -34,6 +35,7 @@ def status(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
     if document.addresses:
         yield ""
         yield from slots(document, paint)
+    yield from drains(document, paint)
     yield from failures(document, paint)
     yield from _findings(document, paint)
     yield ""
@@ -78,6 +80,8 @@ def summary(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
 def cluster_status(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:
     """`vipcast cluster status`: the cluster itself, without resources."""
     yield f"Cluster name: {document.cluster}"
+    if document.cluster_id:
+        yield f"Cluster id: {document.cluster_id}"
     yield from (f" {line}" for line in summary(document, paint))
     yield ""
     yield from nodes(document, paint)
@@ -96,7 +100,7 @@ def _details(document: StatusDocument, paint: Paint) -> Iterator[str]:
     for link in document.links:
         told = ", ".join(f"{count} {what}" for what, count in sorted(link.counts.items()))
         trouble = f": {paint(link.trouble, 'bad')}" if link.trouble else ""
-        yield f" {link.interface} ({link.group}){trouble}{f': {told}' if told else ''}"
+        yield f" {link.name or link.interface} ({link.group}){trouble}{f': {told}' if told else ''}"
         for peer in link.peers:
             yield f"  {peer.name}: {_heard(peer, paint)}"
     refusals = {reason: n for reason, n in document.refusals.items() if not _is_expected(reason, document)}
@@ -159,7 +163,10 @@ def _holders(address: AddressStatus, paint: Paint) -> Iterator[str]:
         yield f"  {paint('nobody', 'bad')}: {_slot_list(unserved)}"
     for slot in address.slots:
         if slot.successor is not None:
-            yield paint(f"  slot {slot.slot} moves from {slot.holder} to {slot.successor} ({slot.phase})", "moving")
+            left = waiting(slot)
+            yield paint(
+                f"  slot {slot.slot} moves from {slot.holder} to {slot.successor} ({slot.phase}){left}", "moving"
+            )
 
 
 def failures(document: StatusDocument, paint: Paint = plain) -> Iterator[str]:

@@ -13,6 +13,7 @@ from daemon.model.configuration import (
     Operation,
     Primitive,
 )
+from daemon.model.precedence import merged
 
 
 def resource(element: Primitive | Group | Clone, indent: int = 1) -> Iterator[str]:
@@ -89,12 +90,11 @@ def defaults(sets: Sequence[AttributeSet]) -> Iterator[str]:
 
 
 def values_of(sets: Sequence[AttributeSet]) -> dict[str, str]:
-    """All name/value pairs; of a name that is in several sets the first one's."""
-    found: dict[str, str] = {}
-    for stated in sets:
-        for name, value in stated.values.items():
-            found.setdefault(name, value)
-    return found
+    """All name/value pairs, those of sets under a rule only where no other has the name."""
+    conditional = {
+        name: value for stated in sets if stated.rule is not None for name, value in stated.values.items()
+    }
+    return conditional | merged(sets)
 
 
 def pairs(values: dict[str, str]) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from daemon.model.configuration import (
     Colocation,
     Configuration,
-    Expression,
     Location,
     Order,
     ResourceSet,
     Rule,
     Ticket,
 )
+from daemon.model.rule_text import expression_text
 from daemon.model.values import BadValue, parse_boolean, parse_score
 
 
@@ -150,24 +150,7 @@ def _rule(rule: Rule, indent: int, *, ids: bool) -> Iterator[str]:
         if expression.rule is not None:
             yield from _rule(expression.rule, indent + 2, ids=ids)
         else:
-            yield f"{pad}  Expression: {_expression(expression)}{_id(expression.id, ids)}"
-
-
-def _expression(expression: Expression) -> str:
-    if expression.kind == "attribute":
-        if expression.value is None:
-            return f"{expression.operation} {expression.attribute}"
-        kind = f"{expression.value_type} " if expression.value_type else ""
-        return f"{expression.attribute} {expression.operation} {kind}{expression.value}"
-    if expression.kind == "date":
-        if expression.operation == "date_spec":
-            return f"date-spec {_pairs(expression.spec)}"
-        words = ["date", expression.operation]
-        words += [f"start={expression.start}"] if expression.start else []
-        words += [f"end={expression.end}"] if expression.end else []
-        words += [f"duration {_pairs(expression.duration)}"] if expression.duration else []
-        return " ".join(words)
-    return f"{expression.kind} {_pairs(expression.fields)}".rstrip()
+            yield f"{pad}  Expression: {expression_text(expression)}{_id(expression.id, ids)}"
 
 
 def _sets(sets: Sequence[ResourceSet], *, ids: bool) -> str:

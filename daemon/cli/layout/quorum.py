@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from daemon.cli.layout.resources import Paint, plain
@@ -25,6 +26,7 @@ def quorum(document: QuorumDocument, paint: Paint = plain) -> Iterator[str]:
     yield f"Total votes:      {document.votes_heard}"
     yield f"Quorum:           {document.votes_needed}"
     yield f"Tie-breaker:      {_tie_breaker(document)}"
+    yield f"Fencing:          {_fencing(document, paint)}"
     yield f"No quorum policy: {_policy(document)}"
     if document.without_quorum:
         yield paint("ALARM: serving without quorum", "bad")
@@ -49,6 +51,17 @@ def _tie_breaker(document: QuorumDocument) -> str:
     if not name:
         return "none"
     return name if document.tie_breaker_counts else f"{name}, without effect while the number of voters is odd"
+
+
+def _fencing(document: QuorumDocument, paint: Paint) -> str:
+    if document.fenced:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(document.fenced_ms / 1000))
+        return paint(f"{document.fenced} was fenced at {when} by {document.fenced_by}, its vote counts", "moving")
+    if document.fencing_trouble:
+        return paint(document.fencing_trouble, "bad")
+    if document.fencing:
+        return "of the two nodes, a fenced one's vote counts"
+    return "does not count (stonith-enabled and exactly two voters without a tie-breaker)"
 
 
 def _policy(document: QuorumDocument) -> str:

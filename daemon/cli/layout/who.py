@@ -10,6 +10,7 @@ from daemon.control.schema import WhoAddress, WhoDocument
 
 _FIELDS = {
     "sourceip": ("client address",),
+    "sourcenet": ("client network",),
     "sourceip-sourceport": ("client address", "client port"),
     "sourceip-sourceport-destport": ("client address", "client port", "service port"),
 }
@@ -36,7 +37,10 @@ def _answer(client: str, answer: WhoAddress, paint: Paint) -> Iterator[str]:
     yield f"  hash    {answer.hash}: {fields}"
     yield f"  key     {answer.key}"
     yield f"  jhash   0x{answer.hashed:08x} (seed 0x{answer.seed:x})"
-    yield f"  slot    (0x{answer.hashed:08x} * {answer.slots_total}) >> 32 = {answer.slot}"
+    hashed_to = (answer.hashed * answer.slots_total) >> 32
+    yield f"  slot    (0x{answer.hashed:08x} * {answer.slots_total}) >> 32 = {hashed_to}"
+    if answer.rule:
+        yield f"  rule    {answer.rule}: it decides instead of the hash"
     holder = answer.holder or "nobody"
     moving = f", moving to {answer.successor}" if answer.successor else ""
     yield f"  holder  {holder} ({answer.phase}{moving})"

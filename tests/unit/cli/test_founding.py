@@ -11,7 +11,8 @@ import pytest
 
 from daemon import interfaces, keys, places
 from daemon.cluster.enrolment.token import Token, parse
-from daemon.cluster.keyring import Keyring
+from daemon.cluster.identity import is_id
+from daemon.cluster.keyring import Keyring, RingKey
 from daemon.cluster.records import Member, Roster
 from daemon.cluster.store import Store
 from daemon.control.access import Access
@@ -53,7 +54,10 @@ def test_init_makes_a_cluster_whose_only_node_is_named_by_its_store_and_not_by_i
     store = Store.open(places.SYSTEM.state)
     store.close()
     (entry,) = store.saved.entries
-    assert entry.command == Roster((Member("n1", store.saved.store_id, True),), why="n1 founds the cluster")
+    cluster_id = store.saved.cluster_id
+    assert is_id(cluster_id)
+    member = Member("n1", store.saved.store_id, True)
+    assert entry.command == Roster((member,), why="n1 founds the cluster", cluster_id=cluster_id)
     assert (loaded.links[0].interface, loaded.links[0].group, loaded.links[0].port) == (
         "eth0",
         group_of("web"),
@@ -197,11 +201,11 @@ def test_without_quorum_or_key_there_is_no_token(shell: Shell) -> None:
 def test_while_a_key_replaces_another_there_is_no_token(shell: Shell, tmp_path: Path) -> None:
     """A host that came in with the old one would never be heard again: what follows it goes to members alone."""
     path = tmp_path / "authkey"
-    ring = Keyring.of(bytes(32)).with_pending(bytes([1] * 32))
+    ring = Keyring.of(bytes(32)).with_pending(RingKey(bytes([1] * 32)))
     write_ring(path, ring)
     object.__setattr__(shell.cluster.backend.enrolling.settings, "paths", Paths(authkey=path))
     assert "the cluster's key is being replaced; try again in some seconds" in shell.refused("cluster token")
-    write_ring(path, ring.activated(retired_until_s=1))
+    write_ring(path, ring.activated(now_s=1))
     assert shell("cluster token").code == 0
 
 

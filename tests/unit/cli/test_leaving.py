@@ -38,6 +38,14 @@ def test_the_attributes_of_the_node_go_and_constraints_that_name_it_stay(shell: 
     assert "a3" not in shell("node attribute --json").json
 
 
+def test_the_wish_that_the_node_breaks_ties_goes_with_it(shell: Shell) -> None:
+    shell.done("property set tie-breaker=a3")
+    shell.done("node remove a4 --wait")
+    assert "tie-breaker" in "\n".join(shell.done("property config"))
+    shell.done("node remove a3 --wait")
+    assert "tie-breaker" not in "\n".join(shell.done("property config"))
+
+
 def test_an_unknown_node_is_refused_with_those_that_there_are(shell: Shell) -> None:
     assert "there is no node 'a9'; there are: a1, a2, a3, a4" in shell.refused("node remove a9")
 

@@ -154,11 +154,6 @@ def test_a_key_is_made_once_and_never_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == key
 
 
-def test_fencing_is_refused_with_the_reason(shell: Shell) -> None:
-    told = shell.refused("stonith create fence fence_xvm")
-    assert "addresses need none" in told
-
-
 def test_a_plan_for_a_file_is_made_offline(site: Shell) -> None:
     site.done("resource create web ocf:heartbeat:apache")
     site.done("cluster cib plan_cfg")

@@ -52,7 +52,7 @@ def test_what_if_a_node_fails(site: Shell) -> None:
         "  web: a1, a2, a3, a4 -> a1, a3, a4",
         "",
         "Transition, 1 action:",
-        "  1. start db on a3",
+        "  1. start db on a3    (it runs nowhere)",
         "  slots VIP:1 to a1, at once",
         "",
         "Why:",
@@ -70,8 +70,8 @@ def test_what_if_shows_what_each_step_waits_for(site: Shell) -> None:
     assert [" ".join(line.split()) for line in lines[lines.index("Transition, 4 actions:") + 1 :][:6]] == [
         "1. release slots of VIP on a1 (slots 0 move away first)",
         "2. release slots of VIP on a3 (slots 2 move away first)",
-        "3. stop web on a1 after 1",
-        "4. stop web on a3 after 2",
+        "3. stop web on a1 after 1 (a1 is in standby)",
+        "4. stop web on a3 after 2 (a3 is in standby)",
         "slots VIP:0 to a2, drained by a1 first",
         "slots VIP:2 to a4, drained by a3 first",
     ]
@@ -129,6 +129,7 @@ def test_settings_of_the_cluster_of_resources_and_of_nodes_can_be_supposed(site:
         ("simulate --set bd:target-role=Stopped", "bd", 1),
         ("simulate --set stop-all-resorces=1", "did you mean 'stop-all-resources'", 1),
         ("simulate --dot --json", "choose one of --dot and --json", 2),
+        ("simulate --transition", "--transition goes with --json", 2),
         ("explain bd", "'bd' is no resource that the plan knows", 1),
     ],
 )
@@ -182,6 +183,17 @@ def test_scores_are_explained_in_words(site: Shell) -> None:
 
 def test_a_file_can_be_explained_offline(site: Shell) -> None:
     site.done("cluster cib plan_cfg")
-    assert site.done("explain db --cib plan_cfg")[0] == "db: nowhere, it is not managed, so it is left as it is"
+    assert site.done("explain db --cib plan_cfg")[0] == (
+        "db: nowhere, fencing is on (stonith-enabled) without a device: nothing is started, stopped or moved"
+    )
     assert site.refused("explain bd --cib plan_cfg").startswith("Error: 'bd' is no resource")
     assert "there is no node 'a9'" in site.refused("explain db a9 --cib plan_cfg")
+
+
+def test_the_transition_as_data_without_any_what_if(site: Shell) -> None:
+    plain = site("simulate --json").json
+    whole = site("simulate --json --transition").json
+    assert plain.keys() == {"placement", "promoted"}
+    assert whole["placement"] == plain["placement"]
+    assert whole["supposed"] == []
+    assert {"transition", "reasons", "findings", "current"} <= whole.keys()
