@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,16 +11,29 @@ import msgspec
 
 from daemon import keys
 from daemon.catalogue import Catalogue
+from daemon.cluster.clock import boot_ns
+from daemon.cluster.core.fencing import FencingRefusedError
 from daemon.cluster.core.proposals import TooMuchProposedError
 from daemon.cluster.records import LogEntry
 from daemon.control import keysdoc, statusdoc
 from daemon.control.backend import AgentAnswer, Committed, Conflict, NoQuorum, Outcome, Refused, Unknown
+from daemon.control.metrics import MetricsFacts
 from daemon.control.quorumdoc import QuorumFacts
-from daemon.control.schema import ConfigurationDocument, KeysDocument, LogLine, StatusDocument, TokenDocument
+from daemon.control.schema import (
+    ConfigurationDocument,
+    FencingConfirmed,
+    KeysDocument,
+    LogLine,
+    ReloadDocument,
+    SettingChange,
+    StatusDocument,
+    TokenDocument,
+)
 from daemon.enrolling import Enrolling
-from daemon.node import Node, boot_ns
+from daemon.node import Node
+from daemon.reloading import Difference, SettingsFile, refusal
 from daemon.scheduler.view import Plan, View
-from daemon.settings import Settings
+from daemon.settings import Settings, SettingsError
 from daemon.state.commands import StateCommand
 from daemon.state.outcome import Outcome as Applied
 from daemon.state.state import State
@@ -32,10 +46,14 @@ LEADER_LOOK_S = 0.02
 class NodeBackend:
     """Reads from memory; proposals wait for the log."""
 
-    settings: Settings
+    file: SettingsFile
     node: Node
     catalogue: Catalogue
     enrolling: Enrolling
+
+    @property
+    def settings(self) -> Settings:
+        return self.file.in_force
 
     def status(self) -> StatusDocument:
         now_ns = boot_ns()
@@ -51,7 +69,16 @@ class NodeBackend:
             now_ns=now_ns,
             lateness=self.node.lateness,
             punctuality=self.node.punctuality,
-            alarms=self.node.quorumless.alarms(),
+            alarms=(
+                *self.node.quorumless.alarms(),
+                *self.node.fencing.alarms(),
+                *self.node.silence.alarms(),
+                *self.node.operations.alarms(),
+                *self.node.addresses.alarms(now_ns),
+            ),
+            sightings=self.node.addresses.sightings(now_ns),
+            cluster_id=self.node.belonging.cluster_id,
+            drains_left=self.node.executor.left(self.node.quorumless.state_in_force(self.node.state), now_ns),
         )
 
     def quorum(self) -> QuorumFacts:
@@ -63,7 +90,23 @@ class NodeBackend:
             heard_all=node.quorumless.heard_all,
             is_overlaid=node.quorumless.overlay is not None,
             view=node.quorumless.state_in_force(node.state).view(),
+            fencing_trouble=node.fencing.policy.trouble,
         )
+
+    def metrics(self) -> MetricsFacts:
+        transport = self.node.transport
+        return MetricsFacts(
+            status=self.status(),
+            quorum=self.quorum(),
+            measures=self.node.measures,
+            transport=transport.statistics() if transport is not None else None,
+            last_change_ms=self._last_change_ms(),
+        )
+
+    def _last_change_ms(self) -> int | None:
+        """The state remembers its newest edits also when their entries have left the log."""
+        edits = self.node.state.edits
+        return edits[-1].stamp_ms if edits else None
 
     def configuration(self) -> ConfigurationDocument:
         body = self.node.state.configuration.model_dump_json().encode()
@@ -107,6 +150,13 @@ class NodeBackend:
             await asyncio.sleep(LEADER_LOOK_S)
         return True
 
+    def confirm_fenced(self, node: str, author: str) -> FencingConfirmed | Refused:
+        try:
+            self.node.fencing.confirm(node, author)
+        except FencingRefusedError as refusal:
+            return Refused(str(refusal))
+        return FencingConfirmed(node)
+
     async def agent(self, name: str) -> AgentAnswer:
         return await self.catalogue.describe(name)
 
@@ -117,15 +167,33 @@ class NodeBackend:
         transport = self.node.transport
         return KeysDocument(
             self.settings.node.name,
-            keysdoc.keys(transport.rotation, transport.others) if transport is not None else (),
+            keysdoc.keys(transport.keys.rotation, transport.others, int(time.time()))
+            if transport is not None
+            else (),
         )
 
-    async def rotate_key(self) -> KeysDocument | Refused:
+    async def rotate_key(self, *, revokes: bool) -> KeysDocument | Refused:
         transport = self.node.transport
         if transport is None:
             return Refused("the daemon is starting; try again in a moment")
-        problem = await transport.rotate_key(keys.generate())
+        if not await self._is_quorate_soon():
+            # each half of a divided cluster would make a key of its own, and none would know the other's
+            return Refused("this partition has no quorum, so no key is replaced here; see `vipcast status`")
+        key = keys.generate()
+        problem = await (transport.keys.revoke(key, transport.present) if revokes else transport.keys.rotate(key))
         return Refused(problem) if problem else self.keys()
+
+    async def reload(self) -> ReloadDocument | Refused:
+        try:
+            found = await self.file.reload()
+        except (SettingsError, keys.KeyFileError) as error:
+            return Refused(refusal(error))
+        return ReloadDocument(
+            node=self.settings.node.name,
+            file=str(self.settings.file),
+            changed=tuple(_told(difference) for difference in found if difference.is_live),
+            waiting=tuple(_told(difference) for difference in found if not difference.is_live),
+        )
 
     def plan(self) -> Plan:
         return self.node.state.plan
@@ -150,3 +218,7 @@ class NodeBackend:
 
     def log_entries(self, since: int, limit: int) -> Sequence[LogEntry]:
         return self.node.core.committed_entries(since, limit)
+
+
+def _told(difference: Difference) -> SettingChange:
+    return SettingChange(".".join(difference.key), difference.before, difference.after)

@@ -1,20 +1,23 @@
 """What an operation or an address is run with: parameters out of the configuration, and a digest of them.
 
-Pure.  Pacemaker's rules: of several attribute sets the one with the higher score wins, then the first in order; a
-template's sets come after the resource's own; operation defaults fill what an operation leaves open.
+Pure.  Which of several attribute sets counts says `daemon.model.precedence`; operation defaults fill what an operation
+leaves open.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 
 from daemon.model.configuration import AttributeSet, Clone, Configuration, Group, Operation, Primitive
-from daemon.model.values import BadValue, parse_duration_ms, parse_score
+from daemon.model.precedence import merged
+from daemon.model.rules import is_about_agents_alone
+from daemon.model.values import parse_duration_ms
+from daemon.scheduler.rules import Facts, holds
 
+CHECK_LEVEL = "OCF_CHECK_LEVEL"
 OPERATION_TIMEOUT_MS = 20_000
 """Pacemaker's default-action-timeout"""
 
@@ -49,21 +52,13 @@ def is_address(configuration: Configuration, instance: str) -> bool:
     return primitive is not None and _agent_of(configuration, primitive) in ADDRESS_AGENTS
 
 
-def merged(sets: Iterable[AttributeSet]) -> dict[str, str]:
-    """Values of several sets; the earlier and the higher score win.  Sets under a rule are not looked at."""
-    values: dict[str, str] = {}
-    plain = [s for s in sets if s.rule is None]
-    for attributes in sorted(plain, key=lambda s: -_score(s)):
-        for name, value in attributes.values.items():
-            values.setdefault(name, value)
-    return values
-
-
-def _score(attributes: AttributeSet) -> int:
-    try:
-        return parse_score(attributes.score or "0")
-    except BadValue:
-        return 0
+def addresses_of(configuration: Configuration) -> dict[str, str]:
+    """Every primitive that is an IP address, plain or shared → its ip, in one spelling."""
+    return {
+        resource.id: canonical_ip(parameters_of(configuration, resource).get("ip", ""))
+        for resource in configuration.walk()
+        if isinstance(resource, Primitive) and _agent_of(configuration, resource) in ADDRESS_AGENTS
+    }
 
 
 @lru_cache(maxsize=1024)
@@ -76,19 +71,17 @@ def canonical_ip(text: str) -> str:
 
 
 def parameters_of(configuration: Configuration, primitive: Primitive) -> dict[str, str]:
-    return merged((*primitive.instance, *_template_of(configuration, primitive, "instance")))
+    return merged((*_template_of(configuration, primitive, "instance"), *primitive.instance))
 
 
 def meta_of(configuration: Configuration, resource_id: str) -> dict[str, str]:
     """Meta attributes as they hold for a resource: its own, its template's, its parents', the defaults."""
-    sets: list[AttributeSet] = []
-    for resource in reversed(list(configuration.walk())):
-        children = _children(resource)
-        if resource.id == resource_id or any(child.id == resource_id for child in children):
-            sets += resource.meta
-            if isinstance(resource, Primitive):
-                sets += _template_of(configuration, resource, "meta")
-    return merged((*sets, *configuration.resource_defaults))
+    values = merged(configuration.resource_defaults)
+    for resource in configuration.walk():  # what holds others comes before them
+        if resource.id == resource_id or any(child.id == resource_id for child in _children(resource)):
+            template = _template_of(configuration, resource, "meta") if isinstance(resource, Primitive) else ()
+            values |= merged((*template, *resource.meta))
+    return values
 
 
 def _children(resource: Primitive | Group | Clone) -> tuple[Primitive | Group, ...]:
@@ -108,15 +101,54 @@ def _agent_of(configuration: Configuration, primitive: Primitive) -> str:
     return primitive.agent or (template.agent if template is not None else "")
 
 
+def _agent_parts(configuration: Configuration, primitive: Primitive) -> tuple[str, str, str]:
+    """Its standard, provider and type."""
+    template = next((t for t in configuration.templates if t.id == primitive.template), primitive)
+    named = primitive if primitive.agent else template
+    return named.standard, named.provider, named.type
+
+
 def _operation_of(
     configuration: Configuration, primitive: Primitive, operation: str, interval_ms: int
 ) -> Operation | None:
+    """The entry of exactly this interval."""
+    named = _operations_of(configuration, primitive, operation)
+    return next((o for o in named if parse_duration_ms(o.interval) == interval_ms), None)
+
+
+def _operations_of(configuration: Configuration, primitive: Primitive, operation: str) -> list[Operation]:
     template = next((t for t in configuration.templates if t.id == primitive.template), None)
     known = (*primitive.operations, *(template.operations if template is not None else ()))
-    named = [o for o in known if o.name == operation]
-    exact = (o for o in named if parse_duration_ms(o.interval) == interval_ms)
-    # A probe has no entry of its own; like Pacemaker it takes what the shortest monitor says.
-    return next(exact, min(named, key=lambda o: parse_duration_ms(o.interval), default=None))
+    return [o for o in known if o.name == operation]
+
+
+def _timeout_ms(configuration: Configuration, primitive: Primitive, operation: str, interval_ms: int) -> int:
+    entry = _operation_of(configuration, primitive, operation, interval_ms)
+    if entry is None:
+        # A probe has no entry of its own; like Pacemaker it takes the timeout of the shortest monitor.
+        named = _operations_of(configuration, primitive, operation)
+        entry = min(named, key=lambda o: parse_duration_ms(o.interval), default=None)
+    timeout = entry.timeout or merged(entry.meta).get("timeout") if entry is not None else None
+    timeout = timeout or _operation_defaults(configuration, primitive, operation, interval_ms).get("timeout")
+    return parse_duration_ms(timeout) if timeout else OPERATION_TIMEOUT_MS
+
+
+def _operation_defaults(
+    configuration: Configuration, primitive: Primitive, operation: str, interval_ms: int
+) -> dict[str, str]:
+    """The defaults for this operation of this agent, without those that go by dates or nodes (validation says so)."""
+    agent = Facts(resource=_agent_parts(configuration, primitive), operation=(operation, interval_ms))
+    return merged(
+        one.model_copy(update={"rule": None})
+        for one in configuration.operation_defaults
+        if one.rule is None or (is_about_agents_alone(one.rule) and holds(one.rule, agent))
+    )
+
+
+def _own_parameters(entry: Operation | None) -> dict[str, str]:
+    """An operation's own parameters, as its agent finds them (Pacemaker's lib/services gives the level plainly)."""
+    values = merged(entry.instance) if entry is not None else {}
+    return {name if name == CHECK_LEVEL else f"OCF_RESKEY_{name}": value for name, value in values.items()}
 
 
 def define(configuration: Configuration, instance: str, operation: str, interval_ms: int) -> Definition | None:
@@ -128,9 +160,7 @@ def define(configuration: Configuration, instance: str, operation: str, interval
     if primitive is None:
         return None
     entry = _operation_of(configuration, primitive, operation, interval_ms)
-    defaults = merged(configuration.operation_defaults)
-    timeout = (entry.timeout if entry is not None else None) or defaults.get("timeout")
-    timeout_ms = parse_duration_ms(timeout) if timeout else OPERATION_TIMEOUT_MS
+    timeout_ms = _timeout_ms(configuration, primitive, operation, interval_ms)
     parameters = parameters_of(configuration, primitive)
     environment = {f"CRM_meta_{k.replace('-', '_')}": v for k, v in meta_of(configuration, primitive.id).items()}
     environment |= {"CRM_meta_timeout": str(timeout_ms), "CRM_meta_name": operation}
@@ -144,7 +174,7 @@ def define(configuration: Configuration, instance: str, operation: str, interval
         operation=operation,
         interval_ms=interval_ms,
         parameters=parameters,
-        environment={f"OCF_RESKEY_{name}": value for name, value in environment.items()},
+        environment={f"OCF_RESKEY_{name}": value for name, value in environment.items()} | _own_parameters(entry),
         timeout_ms=timeout_ms,
         digest=digest(parameters),
     )

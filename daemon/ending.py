@@ -14,7 +14,7 @@ import enum
 import logging
 import signal
 
-from daemon import suicide
+from daemon import departure, suicide
 from daemon.node import Node
 from daemon.state.frozen import ThawError
 
@@ -83,7 +83,7 @@ class Ending:
             suicide.end_everything(node)
             return
         preparing = asyncio.get_running_loop().create_task(
-            node.leave() if cause is Cause.STOP else self._restart(node)
+            departure.leave(node) if cause is Cause.STOP else self._restart(node)
         )
         await asyncio.wait((preparing, self._again), return_when=asyncio.FIRST_COMPLETED)
         if not preparing.done():
@@ -91,7 +91,7 @@ class Ending:
         preparing.cancel()
 
     async def _restart(self, node: Node) -> None:
-        if self._restart_ms and await node.restart(self._restart_ms):
+        if self._restart_ms and await departure.restart(node, self._restart_ms):
             log.info("restart: what is open here goes on in the kernel for %.1f s at most", self._restart_ms / 1000)
         else:
             log.warning("restart without a lease: what this node serves is dark until it is back or others take it")

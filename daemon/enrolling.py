@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from ipaddress import IPv4Address
 
-from daemon import interfaces, keys
+from daemon import interfaces, keys, linksettings
 from daemon.cluster.core.effects import CoreStatus
 from daemon.cluster.enrolment.desk import Cluster, Desk, Presence, TooManyTokensError
 from daemon.cluster.enrolment.exchange import Grant, GrantedLink
@@ -35,12 +35,16 @@ class Enrolling:
         settings: Settings,
         status: Callable[[], CoreStatus],
         clock: Callable[[], int],
-        addresses_on: Callable[[str], list[str]] = lambda interface: [],
+        addresses_on: Callable[[str], list[str]] = lambda link: [],
     ) -> None:
-        """`addresses_on(interface)`: of the other nodes, for a witness that hears no multicast."""
+        """`addresses_on(link)`: of the other nodes, for a witness that hears no multicast."""
         self.settings = settings
         self._addresses_on = addresses_on
         self.desk = Desk(settings.node.name, self._cluster, os.urandom)
+        self.cluster_id: Callable[[], str] = lambda: ""
+        """of this cluster, "" while it has none"""
+        self.welcomed: Callable[[str], None] = lambda name: None
+        """called with the name of a host that was given the key"""
         self._status = status
         self._clock = clock
 
@@ -73,6 +77,7 @@ class Enrolling:
         answer = self.desk.receive(datagram, source, self._clock())
         while self.desk.welcomes:
             welcome = self.desk.welcomes.pop()
+            self.welcomed(welcome.name)
             what = "witness" if welcome.witness else "node"
             log.info("%s at %s was given the cluster's key by a token, to join as a %s", welcome.name, source, what)
         return answer
@@ -106,16 +111,17 @@ class Enrolling:
             cluster=settings.cluster.name,
             node=settings.node.name,
             authkey=key,
-            links=tuple(self._granted(link) for link in settings.links),
+            links=tuple(map(self._granted, linksettings.names(settings.links), settings.links)),
             profile=settings.timer_table.profile,
             timers=settings.timer_table.model_dump(exclude={"profile"}, exclude_none=True),
             cipher=settings.cluster.cipher,
             version=VERSION,
+            cluster_id=self.cluster_id(),
         )
 
-    def _granted(self, link: Link) -> GrantedLink:
+    def _granted(self, name: str, link: Link) -> GrantedLink:
         own = _address_on(link)
-        peers = (*([str(own)] if own else []), *self._addresses_on(link.interface))
+        peers = (*([str(own)] if own else []), *self._addresses_on(name))
         return GrantedLink(link.group, link.port, str(_network_of(link) or ""), peers)
 
 

@@ -7,17 +7,21 @@ takes nothing, so that the rest of the daemon is the same, and it needs no privi
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agents.client import RunnerClient
-from daemon.addresses import SharedAddresses
+from daemon.addresses import AnyResponder, SharedAddresses
 from daemon.cluster.clock import boot_ns
 from daemon.settings import Settings
 from datapath import select
-from datapath.engine import Change, Counter, DatapathError, Engine, NeedsHelper, Wish
+from datapath.engine import Change, Counter, DatapathError, Engine, HelperAwayError, NeedsHelper, Wish
+from datapath.host.clocks import ClockWatch
 from datapath.host.events import HostEvent, HostEvents
-from datapath.responder import Responder
+
+RUNNER_COMES_S = 10.0
+RUNNER_LOOK_S = 0.1
 
 
 class NoEngine:
@@ -64,6 +68,7 @@ class Hands:
     reason: str
     """why this engine, for the log"""
     events: HostEvents | None = None
+    clocks: ClockWatch | None = None
 
     @classmethod
     async def of(cls, configured: Settings, disturbed: Callable[[HostEvent], None]) -> Hands:
@@ -71,11 +76,13 @@ class Hands:
         if configured.node.witness:
             return cls(_addresses(NoEngine()), RunnerClient(configured.paths.runner_socket), "a witness, no engine")
         choice = select.choose(configured.datapath.engine, configured.paths.run)
-        choice.engine.start()
+        await _start(choice.engine)
         addresses = _addresses(choice.engine)
         events = HostEvents(addresses.concern, disturbed)
         await events.start()
-        return cls(addresses, RunnerClient(configured.paths.runner_socket), choice.reason, events)
+        clocks = ClockWatch(lambda change: addresses.clocks_changed(change, boot_ns()))
+        clocks.start()
+        return cls(addresses, RunnerClient(configured.paths.runner_socket), choice.reason, events, clocks)
 
     async def start(self) -> None:
         """Let the runner have its work."""
@@ -88,15 +95,29 @@ class Hands:
     async def close(self) -> None:
         if self.events is not None:
             await self.events.close()
+        if self.clocks is not None:
+            self.clocks.close()
         await self.runner.close()
         self.addresses.engine.close()
+
+
+async def _start(engine: Engine) -> None:
+    """Both services may be started at the same time: what the runner has to do for the engine is waited for."""
+    end = time.monotonic() + RUNNER_COMES_S
+    while True:
+        try:
+            return engine.start()
+        except HelperAwayError:
+            if time.monotonic() >= end:
+                raise
+        await asyncio.sleep(RUNNER_LOOK_S)
 
 
 def _addresses(engine: Engine) -> SharedAddresses:
     """With responders on the running loop."""
     loop = asyncio.get_running_loop()
 
-    def watch(responder: Responder) -> None:
+    def watch(responder: AnyResponder) -> None:
         loop.add_reader(responder.fileno(), lambda: addresses.answer(responder, boot_ns()))
 
     addresses = SharedAddresses(engine, watch, lambda responder: loop.remove_reader(responder.fileno()))

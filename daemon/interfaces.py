@@ -8,12 +8,15 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+
+from datapath.host.links import readable
 
 ROUTES = Path("/proc/net/route")
 
@@ -43,7 +46,7 @@ class Interface:
 
     def __str__(self) -> str:
         told = ", ".join(str(address) for address in self.addresses)
-        return f"{self.name} ({told or 'no IPv4 address'}{'' if self.up else ', down'})"
+        return f"{readable(self.name)} ({told or 'no IPv4 address'}{'' if self.up else ', down'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +69,16 @@ def of_this_host() -> list[Interface]:
 def default_route() -> str | None:
     """The interface of the IPv4 default route with the lowest metric."""
     with contextlib.suppress(OSError):
-        return default_route_in(ROUTES.read_text())
+        return default_route_in(os.fsdecode(ROUTES.read_bytes()))
     return None
 
 
 def default_route_in(table: str) -> str | None:
     """The same, of the text of /proc/net/route: Iface Destination Gateway Flags RefCnt Use Metric Mask …, in hex."""
     found: list[tuple[int, str]] = []
-    for line in table.splitlines()[1:]:
-        fields = line.split()
+    # not splitlines() and split(): a name may have what only Unicode takes for the end of a line, or for white space
+    for line in table.split("\n")[1:]:
+        fields = line.split("\t")
         if len(fields) >= 8 and int(fields[1], 16) == 0 == int(fields[7], 16) and int(fields[3], 16) & _RTF_UP:
             found.append((int(fields[6]), fields[0]))
     return min(found)[1] if found else None
@@ -107,14 +111,14 @@ def find(interfaces: Sequence[Interface], name: str) -> Interface:
     for interface in interfaces:
         if interface.name == name:
             return interface
-    told = ", ".join(interface.name for interface in interfaces if not interface.loopback) or "none"
+    told = ", ".join(readable(interface.name) for interface in interfaces if not interface.loopback) or "none"
     raise NoInterfaceError(f"there is no interface '{name}' on this host; there are: {told}")
 
 
 def _interface(channel: socket.socket, name: str, addresses: Sequence[IPv4Interface]) -> Interface:
     flags = 0
     with contextlib.suppress(OSError):  # it may just have gone
-        answer = fcntl.ioctl(channel, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()))
+        answer = fcntl.ioctl(channel, _SIOCGIFFLAGS, struct.pack("16s24x", os.fsencode(name)))
         (flags,) = struct.unpack_from("H", answer, 16)
     return Interface(
         name=name,
@@ -137,7 +141,7 @@ def _addresses(channel: socket.socket) -> dict[str, list[IPv4Interface]]:
         netmask = IPv4Address("255.255.255.255")
         with contextlib.suppress(OSError):
             netmask = IPv4Address(fcntl.ioctl(channel, _SIOCGIFNETMASK, record)[_IFREQ_ADDRESS])
-        name = label.decode(errors="replace").split(":", 1)[0]  # eth0:1 is a label of an address of eth0
+        name = os.fsdecode(label).split(":", 1)[0]  # eth0:1 is a label of an address of eth0
         found.setdefault(name, []).append(IPv4Interface(f"{address}/{netmask}"))
     return found
 

@@ -6,14 +6,18 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from agents.journald import about, named
 from daemon.cluster.core.effects import (
     Admitted,
     BecameLeader,
     DeclaredLost,
     DiskRefused,
+    FencingWasWrong,
     FollowsLeader,
     HeldDown,
     LostLeadership,
+    PeerDisagrees,
+    PeerFenced,
     PeerHeard,
     PeerSilent,
     Refused,
@@ -21,6 +25,8 @@ from daemon.cluster.core.effects import (
     SnapshotRestored,
     SnapshotTaken,
     StoreLost,
+    TimersChanged,
+    TwoHistories,
     WaitsForFounders,
     WasDismissed,
     WasLate,
@@ -29,7 +35,7 @@ from daemon.cluster.core.effects import Event as CoreEvent
 from daemon.cluster.records import LogEntry
 from daemon.control.chronicle import Chronicle
 from daemon.control.events import EventHub
-from daemon.control.narrate import held_down, sentence
+from daemon.control.narrate import held_down, resources_of, sentence
 from daemon.control.schema import Event
 from daemon.executor.quorumless import Notice
 from daemon.state.outcome import Outcome
@@ -41,6 +47,7 @@ log = logging.getLogger("vipcast")
 NS_PER_MS = 1_000_000
 DISK_TOLD_EVERY_S = 60.0
 LATE_WORTH_TELLING_NS = 50 * NS_PER_MS
+_TERMS = (("leadership_lease_ms", 1), ("lease_ms", 1), ("drift", 1000), ("margin_ms", 1))
 
 
 class Journal:
@@ -65,27 +72,66 @@ class Journal:
                 self._tell("membership", f"{peer} is heard (incarnation {incarnation})", peer=peer)
             case PeerSilent(peer=peer, silent_ns=silent_ns):
                 self._tell("membership", f"{peer} is silent for {silent_ns // NS_PER_MS} ms", peer=peer)
-            case Admitted(epoch=epoch):
-                self._tell("membership", f"this node is admitted (entry {epoch})", epoch=epoch)
-            case DeclaredLost(epoch=epoch):
-                self._tell("membership", f"the cluster has declared this node lost (entry {epoch})", epoch=epoch)
-            case StoreLost() | WaitsForFounders() | HeldDown() | WasDismissed():
+            case Admitted() | DeclaredLost():
+                self._standing(event)
+            case PeerDisagrees() | TimersChanged() | StoreLost() | WaitsForFounders() | HeldDown() | WasDismissed():
                 self._who_takes_part(event)
+            case PeerFenced() | FencingWasWrong() | TwoHistories():
+                self._fencing(event)
             case SnapshotTaken() | SnapshotComes() | SnapshotRestored() | DiskRefused():
                 self._memory(event)
             case WasLate(late_ns=late_ns):
                 if late_ns >= LATE_WORTH_TELLING_NS:
                     log.warning("this process was not scheduled for %d ms", late_ns // NS_PER_MS)
-            case Refused(what=what, sender=sender, reason=reason):
-                log.debug("%s from %s is not taken: %s", what, sender, reason)
+            case Refused():
+                _refused(event)
+
+    def _standing(self, event: Admitted | DeclaredLost) -> None:
+        what = "this node is admitted" if isinstance(event, Admitted) else "the cluster has declared this node lost"
+        self._tell("membership", f"{what} (entry {event.epoch})", epoch=event.epoch)
 
     def without_quorum(self, notice: Notice) -> None:
         """What this node does, or does not do, for want of a quorum."""
         log.log(logging.CRITICAL if notice.is_alarm else logging.WARNING, "%s", notice.text)
         self._hub.publish(Event("quorum", self._applied_index(), {"text": notice.text, "alarm": notice.is_alarm}))
 
-    def _who_takes_part(self, event: StoreLost | WaitsForFounders | HeldDown | WasDismissed) -> None:
-        if isinstance(event, HeldDown):
+    def _fencing(self, event: PeerFenced | FencingWasWrong | TwoHistories) -> None:
+        if isinstance(event, PeerFenced):
+            text = f"{event.peer} is without power, says {event.by}: its vote counts as this node's own"
+            self._tell("membership", text, peer=event.peer, by=event.by)
+            return
+        if isinstance(event, TwoHistories):
+            log.critical(
+                "TWO HISTORIES: entry %d of %s is another one than this node has committed; a host was confirmed to be"
+                " without power that was not.  Pick the one whose changes are to go, stop its daemon, and say there:"
+                " vipcast node reset",
+                event.index,
+                event.leader,
+            )
+            return
+        text = (
+            f"{event.peer} IS HEARD AND NEVER WAS WITHOUT POWER, although {event.by} said so: its vote counts no more,"
+            " and this node serves nothing until the two agree.  What was changed here meanwhile may be lost;"
+            " look for resources that run on both hosts"
+        )
+        self.without_quorum(Notice(text, True))
+
+    def _who_takes_part(
+        self, event: PeerDisagrees | TimersChanged | StoreLost | WaitsForFounders | HeldDown | WasDismissed
+    ) -> None:
+        if isinstance(event, PeerDisagrees):
+            log.error(
+                "%s is not counted on, and nothing of it is believed: its timers are others (%s; here %s).  Make"
+                " [timers] in vipcast.toml the same on all hosts, with all daemons stopped",
+                *(event.peer, _terms(event.theirs), _terms(event.ours)),
+            )
+        elif isinstance(event, TimersChanged):
+            log.warning(
+                "[timers] are others than those of the process before: for %d ms, while a promise or a lease by the"
+                " old ones may run, this node votes for nobody and does not lead",
+                event.waits_ns // NS_PER_MS,
+            )
+        elif isinstance(event, HeldDown):
             text = f"{event.node} is {held_down(event.for_ms, event.times, event.within_ms)}"
             self._tell("membership", text, node=event.node)
         elif isinstance(event, StoreLost):
@@ -131,13 +177,16 @@ class Journal:
     def applied(self, entry: LogEntry, outcome: Outcome, epoch: int) -> None:
         """An entry of the replicated log has been applied here; `epoch` is the configuration's after it."""
         line = self.chronicle.add(entry, outcome, epoch)
-        log.info("%d: %s", entry.index, sentence(line))
+        resources = {*resources_of(entry), *(address for address, _ in outcome.slots_changed)}
+        fields = about(index=entry.index, kind=line.kind, node=line.node, resource=named(*resources))
+        log.info("%d: %s", entry.index, sentence(line), extra=fields)
         self._hub.publish(Event("state", entry.index, {"kind": line.kind, "text": line.text}))
 
     def changed(self, change: Change) -> None:
         """The kernel was told something."""
         slots = f" slots {','.join(map(str, change.slots))}" if change.slots else ""
-        log.info("%s: %s%s %s", change.address, change.what, slots, change.detail)
+        fields = about(resource=named(change.address), slots=",".join(map(str, change.slots)))
+        log.info("%s: %s%s %s", change.address, change.what, slots, change.detail, extra=fields)
 
     def disturbed(self, events: Sequence[HostEvent], mended: Sequence[Change]) -> None:
         """This host's links or addresses were changed; what had to be mended after it is told by `repaired`."""
@@ -148,16 +197,39 @@ class Journal:
                 self._tell("datapath", str(event))
 
     def repaired(self, change: Change) -> None:
-        """Somebody had changed what is ours in the kernel, and it was mended."""
-        log.warning("%s: %s %s", change.address, change.what, change.detail)
+        """Somebody had changed what is ours in the kernel, and it was mended; or an interface came that lacked it."""
+        fields = about(resource=named(change.address))
+        if change.what == "repaired":
+            text = "mended what others had changed: %s: %s %s"
+            log.warning(text, change.address, change.what, change.detail, extra=fields)
+        else:
+            log.info("an interface has come: %s: %s %s", change.address, change.what, change.detail, extra=fields)
         self._hub.publish(
             Event("datapath", self._applied_index(), {"address": change.address, "what": change.what})
         )
+
+    def claimed(self, text: str) -> None:
+        """Somebody else claims an address of this host."""
+        log.error("%s", text)
+        self._hub.publish(Event("datapath", self._applied_index(), {"text": text, "alarm": True}))
 
     def _tell(self, kind: str, text: str, **data: object) -> None:
         log.info("%s", text)
         self._hub.publish(Event(kind, self._applied_index(), {"text": text, **data}))
 
 
+def _refused(event: Refused) -> None:
+    """Admissions and snapshots are refused once each, and a person has to mend the reason."""
+    level = logging.WARNING if event.what in ("admission", "snapshot") else logging.DEBUG
+    log.log(level, "%s from %s is not taken: %s", event.what, event.sender, event.reason)
+
+
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
+
+
+def _terms(terms: tuple[int, ...]) -> str:
+    """`Timers.terms` in the words of vipcast.toml."""
+    if len(terms) != len(_TERMS):
+        return "of another version"
+    return ", ".join(f"{name} {value / scale:g}" for (name, scale), value in zip(_TERMS, terms, strict=True))

@@ -1,19 +1,23 @@
 """The cluster's secret: a file that is the same on every node, readable by its owner alone.
 
-It is 32 random bytes, or, while one key replaces another, lines of `MARK:HEX` with the active key first, and the end
-(seconds since 1970) behind a retired one: `MARK:HEX:SECONDS`.
+It is 32 random bytes, or, while one key replaces another, lines of `MARK:HEX` with the active key first.  Behind a
+retired one is until when it opens (seconds since 1970), `MARK:HEX:SECONDS`; behind one that revokes all before it,
+`MARK:HEX:revokes`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
 from pathlib import Path
 
 from daemon.cluster.keyring import Keyring, RingKey
+from datapath.host.privileged import core_user
 
 KEY_BYTES = 32
+REVOKES = "revokes"
 FILE_BYTES_MAX = 1024
 
 
@@ -76,15 +80,15 @@ def write_ring(path: Path, ring: Keyring) -> None:
 
     Raises OSError.
     """
-    lines = (f"{one.mark.hex()}:{one.key.hex()}" + (f":{one.until_s}" if one.until_s else "") for one in ring.keys)
     single = len(ring.keys) == 1
-    content = ring.active.key if single else "".join(f"{line}\n" for line in lines).encode()
+    content = ring.active.key if single else "".join(f"{_line(one)}\n" for one in ring.keys).encode()
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
             os.fchmod(file.fileno(), 0o600)
+            _keep_owner(file.fileno(), path)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -98,9 +102,17 @@ def write_ring(path: Path, ring: Keyring) -> None:
         os.close(folder)
 
 
+def _keep_owner(descriptor: int, path: Path) -> None:
+    """What root writes anew by hand stays the core's."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(FileNotFoundError):
+            os.fchown(descriptor, path.lstat().st_uid, -1)
+
+
 def read_ring(path: Path) -> Keyring:
     """The keys in `path`, if nobody but this process's user can have read or changed it.
 
+    As a service the core is no root and owns its key; root's commands, and a core that root runs by hand, take it too.
     Raises KeyFileError.
     """
     try:
@@ -118,7 +130,7 @@ def read_ring(path: Path) -> Keyring:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise KeyFileError(path, "it is not a regular file", f"make a key with 'vipcast keygen {path}'")
-        if status.st_uid != os.geteuid():
+        if status.st_uid != os.geteuid() and (os.geteuid() != 0 or status.st_uid != core_user()):
             raise KeyFileError(
                 path,
                 f"it belongs to user {status.st_uid}, and this process runs as user {os.geteuid()}",
@@ -143,14 +155,20 @@ def read_ring(path: Path) -> Keyring:
     return ring
 
 
+def _line(key: RingKey) -> str:
+    rest = f":{key.until_s}" if key.until_s else f":{REVOKES}" if key.revokes else ""
+    return f"{key.mark.hex()}:{key.key.hex()}{rest}"
+
+
 def _parsed(content: bytes) -> Keyring | None:
     """None for what is no list of keys; a mark that is not its key's shows damage."""
     found = []
     try:
         for line in content.decode("ascii").splitlines():
-            mark, key, *until = line.split(":")
-            one = RingKey(bytes.fromhex(key), int(until[0]) if until else 0)
-            if len(until) > 1 or one.mark.hex() != mark:
+            mark, key, *rest = line.split(":")
+            revokes = rest == [REVOKES]
+            one = RingKey(bytes.fromhex(key), int(rest[0]) if rest and not revokes else 0, revokes)
+            if len(rest) > 1 or one.mark.hex() != mark:
                 return None
             found.append(one)
         return Keyring(tuple(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from daemon.settings_findings import Finding, Places
 
 LINKS_MAX = 8
-PEERS_MAX = 64
+PEERS_MAX = 128
 
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 _LOCAL_CONTROL = IPv4Network("224.0.0.0/24")  # never leaves the segment and is not snooped: routing protocols' own
@@ -23,11 +24,21 @@ class Link(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     interface: str
+    """name of the network interface"""
     group: str = ""
     """empty: no multicast, only `peers` and whoever is heard from"""
     port: int = Field(default=5405, ge=1, le=65535)
+    """UDP port, the same on all nodes"""
     peers: tuple[str, ...] = Field(default=(), strict=False)
     """IPv4 addresses of nodes that the group does not reach"""
+
+
+def names(links: Sequence[Link]) -> tuple[str, ...]:
+    """What each link is called: its interface, with the port behind it where several links share the interface."""
+    times = Counter(link.interface for link in links)
+    return tuple(
+        link.interface if times[link.interface] == 1 else f"{link.interface}:{link.port}" for link in links
+    )
 
 
 def findings(places: Places, links: Sequence[Link]) -> Iterator[Finding]:

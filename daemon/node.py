@@ -10,67 +10,66 @@ nobody wants anything any more.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import secrets
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 
-import msgspec
-
+from agents.journald import about, named
 from daemon.addresses import SharedAddresses
+from daemon.belonging import Belonging
+from daemon.census import counting, ending
+from daemon.cluster import identity
+from daemon.cluster.clock import boot_ns
 from daemon.cluster.core.core import Core
-from daemon.cluster.core.effects import ProposalCommitted, Ready, RestartGranted, RosterChanged, WasDismissed
+from daemon.cluster.core.effects import (
+    FencingWasWrong,
+    ProposalCommitted,
+    Ready,
+    RestartGranted,
+    RosterChanged,
+    WasDismissed,
+)
 from daemon.cluster.core.proposals import TooMuchProposedError
-from daemon.cluster.core.snapshot import Snapshot, digest_of
 from daemon.cluster.messages import Message
-from daemon.cluster.records import Admit, LogEntry, Request
 from daemon.cluster.store import Store
 from daemon.cluster.transport import Transport
 from daemon.executor import Executor, Finish, RunOperation
+from daemon.executor.executor import KERNEL_RETRY_NS
 from daemon.executor.quorumless import Quorumless
-from daemon.executor.slots import Wanted
+from daemon.executor.slots import Count, Wanted
+from daemon.fencing import FencingShell
+from daemon.holding import MESSAGES, Holding
 from daemon.journal import Journal
 from daemon.lateness import Lateness
+from daemon.measures import Measures
+from daemon.neighbourhood import member_with
 from daemon.operations import Operations
+from daemon.outstanding import Outstanding
+from daemon.panic import PanicFile
 from daemon.realtime import Punctuality
-from daemon.state.commands import Leave, StateCommand, Tick
-from daemon.state.frozen import ThawError
+from daemon.repairs import Repairs
+from daemon.silence import Silence
+from daemon.slices import Slices
+from daemon.state import tiebreaker
+from daemon.state.commands import StateCommand, Tick
 from daemon.state.outcome import Outcome
 from daemon.state.state import State
-from datapath.engine import DatapathError
+from daemon.statemachine import StateMachine
+from datapath.engine import DatapathError, HelperAwayError
 from datapath.host.events import HostEvent
 
 log = logging.getLogger("vipcast.node")
 
 TICK_AGAIN_NS = 5_000_000_000
-APPLY_SLICE_NS = 10_000_000
-DIGEST_AT_ONCE_BYTES = 512 << 10
-"""SHA-256 of them takes a quarter of a millisecond; of more, a thread computes it"""
+HELPER_TOLD_EVERY = 20
+"""asked in vain so often, some ten seconds: it is said again, and so is its end"""
+HELPER_RETRY_NS = 50_000_000
+"""what closes waits for a helper's word, and nobody else may open it: asked soon, and then less and less often"""
 ROUNDS_MAX = 64
 """a pump that goes on for longer has found two parts that feed each other: a bug, and better loud than hung"""
-REPAIR_EVERY_NS = 500_000_000
-DISTURBANCE_SETTLES_S = 0.02
-"""an interface that goes takes its addresses along: one look at the end of such a burst"""
-DISTURBANCES_TOLD_MAX = 64
 PROPOSAL_GIVEN_UP_S = 30.0
-LEAVE_NS = 75_000_000_000
-"""for what is given away before a stop; TimeoutStopSec= of the unit leaves room beyond it"""
-LEAVE_LOOK_S = 0.02
-RESTART_ASKED_S = 3.0
-"""an election and a commit on slow disks fit in"""
-
-
-def boot_ns() -> int:
-    """Nanoseconds since boot, suspend included: the clock of every lease (clock_gettime(2), CLOCK_BOOTTIME)."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-@dataclass(slots=True)
-class _Proposal:
-    command: StateCommand
-    done: Callable[[int, Outcome], None] | None
 
 
 class Node:
@@ -86,52 +85,75 @@ class Node:
         operations: Operations,
         journal: Journal,
         quorumless: Quorumless,
+        fencing: FencingShell,
+        panic: PanicFile,
+        measures: Measures,
     ) -> None:
         self.core = core
-        self.state = state
         self.executor = executor
         self.store = store
         self.addresses = addresses
         self.operations = operations
         self.journal = journal
         self.quorumless = quorumless
+        self.fencing = fencing
+        fencing.propose, fencing.changed = self.propose, self.pump
+        addresses.answered, addresses.claimed = self._segment_answered, journal.claimed
         self.heard_all: Callable[[], None] = lambda: None
         """called once: all nodes were heard at the same time"""
         self.ends_itself: Callable[[], None] = lambda: None
         """no-quorum-policy=suicide: everything was stopped that could be"""
+        self.measures = measures
+        self.outstanding = Outstanding(core, executor, measures.commits)
+        self.machine = StateMachine(
+            state, core, journal, measures, self.outstanding, self._expects, self._snapshot, self._hasten
+        )
+        self.repairs = Repairs(addresses, executor, journal, self.pump)
+        self.silence = Silence(panic, executor, quorumless, self.outstanding, self.propose)
         self.transport: Transport | None = None
         self.lateness = Lateness()
         self.punctuality = Punctuality()
         self._loop = asyncio.get_running_loop()
+        self.slices = Slices(self._loop)
+        self.holding = Holding(addresses.engine, executor, self.slices, self.pump)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ns = 0
-        self._proposals: dict[int, _Proposal] = {}
-        self._repair_due_ns = 0
-        self._disturbances: list[HostEvent] = []
-        """what happened to this host's links and addresses since the last repair"""
-        self._backlog: deque[LogEntry] = deque()
-        """committed, and not applied yet"""
         self._tick_due_ns = 0
         self._refusals: dict[str, str] = {}
         """address → why it is not served here, as it was last told"""
         self._pumping = False
+        self._helper_asked = 0
+        """how often in vain"""
         self._deadline_is_ours = False
         """the kernel's deadline is this process's, and no former one's"""
-        self._restart_granted: asyncio.Future[None] = self._loop.create_future()
+        self.restart_granted: asyncio.Future[None] = self._loop.create_future()
+        """done once the kernel goes on under a restart lease, and nothing more happens here"""
         self.stopping = False
+        self.belonging = Belonging(
+            store.saved.cluster_id, identity.id_of(secrets.token_bytes(identity.ID_BYTES)), self._keep_cluster_id
+        )
         self.on_dismissal: Callable[[], None] = lambda: None
         """called when the cluster has gone on without this node"""
 
+    @property
+    def state(self) -> State:
+        """As of the newest entry that was applied here."""
+        return self.machine.state
+
     def start(self, transport: Transport) -> None:
         self.transport = transport
+        self.addresses.member_of = partial(member_with, name_at=transport.name_at)
         self._roster_changed()
         self.pump()
 
     # ---- inputs
 
     def received(self, sender: str, message: Message) -> None:
-        self.core.wall_ms = time.time_ns() // 1_000_000
-        self.core.receive(sender, message, boot_ns())
+        if isinstance(message, MESSAGES):
+            self.executor.heard(sender, message, self.state, boot_ns())
+        else:
+            self.core.wall_ms = time.time_ns() // 1_000_000
+            self.core.receive(sender, message, boot_ns())
         self.pump()
 
     def _tick(self) -> None:
@@ -153,29 +175,18 @@ class Node:
         """Somebody has changed this host's links or addresses: look and mend once the burst is over."""
         if self.stopping or self.transport is None:
             return
-        if not self._disturbances:
-            self._loop.call_later(DISTURBANCE_SETTLES_S, self._repair_now)
-        if len(self._disturbances) < DISTURBANCES_TOLD_MAX:
-            self._disturbances.append(event)
-
-    def _repair_now(self) -> None:
-        self._repair_due_ns = 0
-        self.pump()
+        self.repairs.disturbed(event, self._loop)
 
     def propose(self, command: StateCommand, done: Callable[[int, Outcome], None] | None = None) -> int:
         """Ask for an entry; `done(index, outcome)` is called when it was applied here."""
-        ticket = self.core.propose(msgspec.msgpack.encode(command), boot_ns())
-        self._proposals[ticket] = _Proposal(command, done)
+        ticket = self.outstanding.propose(command, done)
         self._loop.call_later(PROPOSAL_GIVEN_UP_S, self.give_up, ticket)
         self._loop.call_soon(self.pump)
         return ticket
 
     def give_up(self, ticket: int) -> None:
         """Stop repeating a proposal; it may still turn up in the log."""
-        proposal = self._proposals.pop(ticket, None)
-        if proposal is not None:
-            self.core.abandon(ticket)
-            self.executor.proposal_ended(proposal.command)
+        if self.outstanding.give_up(ticket):
             self.pump()
 
     # ---- the pump
@@ -212,105 +223,81 @@ class Node:
             if isinstance(event, RestartGranted):
                 self._end_under(event.until_ns)
                 return False
-            if isinstance(event, RosterChanged):
+            if isinstance(event, FencingWasWrong):
+                self.addresses.renew(0)  # nobody knows what the peer has done meanwhile
+            elif isinstance(event, RosterChanged):
                 self._roster_changed()
             elif isinstance(event, WasDismissed):
                 self.on_dismissal()
+        return self._follow(ready) or bool(ready.sends or ready.persist)
+
+    def _follow(self, ready: Ready) -> bool:
+        """The state goes on to where the log is, by slices; True once it is there and was not before."""
         if ready.restore is not None:
-            self._restore(ready.restore)
+            self._roster_changed()
+            self.machine.restore(ready.restore)
             for event in ready.events:
                 if isinstance(event, ProposalCommitted) and event.index <= ready.restore.index:
-                    self._outcome_is_unknown(event.ticket)
-        self._backlog.extend(ready.committed)
-        return self._apply_some() or bool(ready.sends or ready.persist)
+                    self.outstanding.outcome_is_unknown(event.ticket)
+        self.machine.committed(ready.committed)
+        applied = self.machine.apply_some()
+        if self.machine.is_behind:
+            self._loop.call_soon(self.pump)
+            return False
+        return applied
 
     def _roster_changed(self) -> None:
         if self.transport is not None:
             self.transport.known(self.core.known_names())
+            if self.belonging.learned(self.core.cluster_id):
+                self.transport.identify(self.belonging.mark)
 
-    def _apply_some(self) -> bool:
-        """Apply what is committed, but no longer than a heartbeat can wait: a long log comes at once after a start."""
-        if not self._backlog:
-            return False
-        end_ns = boot_ns() + APPLY_SLICE_NS
-        while self._backlog:
-            entry = self._backlog.popleft()
-            self._apply(entry)
-            if self.core.snapshot_due(entry.index):
-                self._take_snapshot(entry.index)
-            if boot_ns() >= end_ns:
-                break
-        if self._backlog:
-            self._loop.call_soon(self.pump)
-            return False
-        return True
+    def _keep_cluster_id(self, cluster_id: str) -> None:
+        """A store that cannot take it now is told again by the next process, from the log."""
 
-    def _apply(self, entry: LogEntry) -> None:
-        outcome = self.state.apply(entry)
-        self.journal.applied(entry, outcome, self.state.configuration_epoch)
-        command = entry.command
-        if isinstance(command, Admit) and self.transport is not None:
-            self.transport.expect(command.node, command.incarnation)
-        own = (self.executor.node, self.executor.incarnation)
-        if not isinstance(command, Request) or (command.origin, command.incarnation) != own:
+        def kept(_: int, error: Exception | None) -> None:
+            if error is not None:
+                log.warning("the cluster's id is not on the disk yet: %s", error)
+
+        self.store.keep_cluster_id(cluster_id, kept)
+
+    def _expects(self, node: str, incarnation: int) -> None:
+        if self.transport is not None:
+            self.transport.expect(node, incarnation)
+
+    def _hasten(self) -> None:
+        """Successors open, and let in what they held, before anything else is made of an entry."""
+        if self.stopping or self.quorumless.state_in_force(self.state) is not self.state:
             return
-        proposal = self._proposals.pop(command.ticket, None)
-        if proposal is not None:
-            self.executor.proposal_ended(proposal.command)
-            if proposal.done is not None:
-                proposal.done(entry.index, outcome)
+        for _ in range(2):  # to open, and to let in
+            now_ns = boot_ns()
+            effects = self.executor.hasten(self.state, now_ns)
+            if effects.kernel is not None:
+                self._tell_kernel(self.state, effects.kernel, now_ns)
+            self.holding.act(effects, self.transport)
 
-    # ---- snapshots
-
-    def _take_snapshot(self, index: int) -> None:
-        """The state as bytes takes less than half a millisecond a megabyte; its digest longer, so not on the loop."""
-        body = self.state.freeze()
-        if len(body) <= DIGEST_AT_ONCE_BYTES:
-            self.core.snapshot(index, body, digest_of(body), boot_ns())
-            return
-
-        def digested(digest: asyncio.Future[bytes]) -> None:
-            if not self.stopping:
-                self.core.snapshot(index, body, digest.result(), boot_ns())
-                self.pump()
-
-        self._loop.run_in_executor(None, digest_of, body).add_done_callback(digested)
-
-    def _restore(self, snapshot: Snapshot) -> None:
-        """The state is another one at once; what the executor has done, it compares with that.
-
-        Raises ThawError where this program cannot read it: then it can be no node of this cluster.
-        """
-        try:
-            self.state = State.thaw(snapshot.body, self.state.members)
-        except ThawError as problem:
-            raise ThawError(f"the snapshot of entry {snapshot.index} is of no use here: {problem}") from None
-        self._backlog.clear()
-        log.info("the state is as of entry %d, by a snapshot of %d bytes", snapshot.index, len(snapshot.body))
-        self._roster_changed()
-        for name, standing in snapshot.head.standings.items():
-            if standing.admitted and self.transport is not None:
-                self.transport.expect(name, standing.incarnation)
-
-    def _outcome_is_unknown(self, ticket: int) -> None:
-        """It is in the log, and what became of it is in the state; whoever waits for its outcome is told so in time."""
-        proposal = self._proposals.get(ticket)
-        if proposal is not None:
-            self.executor.proposal_ended(proposal.command)
-            if proposal.done is None:
-                del self._proposals[ticket]
+    def _snapshot(self, index: int, body: bytes, digest: bytes) -> None:
+        """`pump` does nothing where the snapshot was taken within it: what the core wants is seen to there."""
+        if not self.stopping:
+            self.core.snapshot(index, body, digest, boot_ns())
+            self.pump()
 
     def _execute(self) -> bool:
         """The executor's effects; none while the state is on its way."""
-        if self._backlog or self.stopping:
+        self.silence.look()
+        if self.machine.is_behind or self.stopping:
             return False
         now_ns = boot_ns()
         self.core.retire(self.state.retired, now_ns)
-        self.core.wish_tie_breaker(self.quorumless.properties(self.state.configuration).tie_breaker, now_ns)
-        if now_ns >= self._repair_due_ns:
-            self._repair_due_ns = now_ns + REPAIR_EVERY_NS
-            self.executor.slots.retry()
-            self._repair()
+        properties = self.quorumless.properties(self.state.configuration)
+        self.core.wish_tie_breaker(tiebreaker.of(properties.tie_breaker, self.state), now_ns)
+        self.core.wish_fencing(properties.fencing, now_ns)
+        self.silence.tell(self.state)
+        hears_named = self.transport is not None and self.transport.hears_named
+        self.core.name_cluster(self.belonging.proposal(hears_named), now_ns)
+        if now_ns >= self.repairs.due_ns:
+            self.repairs.look(self.quorumless.state_in_force(self.state), now_ns)
+            self.holding.tidy()
             self._propose_tick(now_ns)
         busy = self._without_quorum(now_ns)
         effects = self.quorumless.take(self.state, now_ns)
@@ -321,10 +308,12 @@ class Node:
         if effects.enforced_epoch is not None:
             self.core.enforced(effects.enforced_epoch, now_ns)
             busy = True
-        for address, number in effects.count_flows:
-            flows = self.addresses.flows_left(address, number)
-            self.executor.flows_left(state, address, number, flows, now_ns)
-            busy = True
+        for count in effects.count_flows:
+            self.slices.begin(counting(count, self.addresses.served(count.address), self._counted))
+        for resource, slots in effects.end_flows:
+            if (address := self.addresses.served(resource)) is not None:
+                self.slices.begin(ending(address, slots))
+        busy |= self.holding.act(effects, self.transport)
         for operation in effects.operations:
             known = state.definable(self.executor.node, operation.instance, operation.operation)
             self.operations.run(operation, known, self._finished)
@@ -340,7 +329,10 @@ class Node:
     def _without_quorum(self, now_ns: int) -> bool:
         """What no-quorum-policy asks for; True where the core has something to say to that."""
         heard_all = self.quorumless.heard_all
-        turn = self.quorumless.look(self.state, self.core.presence(now_ns), now_ns)
+        presence = self.core.presence(now_ns)
+        stays = not self.quorumless.is_leaving and not self.silence.is_on
+        counts = stays and self.fencing.look(self.state, presence, now_ns)
+        turn = self.quorumless.look(self.state, presence, now_ns)
         if self.quorumless.heard_all and not heard_all:
             self.heard_all()
         if turn.unenforced:
@@ -351,7 +343,7 @@ class Node:
             self.journal.without_quorum(notice)
         if turn.ends_itself:
             self.ends_itself()
-        return turn.unenforced
+        return turn.unenforced or counts
 
     def _propose_tick(self, now_ns: int) -> None:
         """The leader lets the state know that time has passed, where the plan waits for that (failure-timeout)."""
@@ -363,14 +355,6 @@ class Node:
             self._tick_due_ns = now_ns + TICK_AGAIN_NS
             self.propose(Tick())
 
-    def _repair(self) -> None:
-        disturbances, self._disturbances = self._disturbances, []
-        self.executor.slots.ailment = self.addresses.ailment()
-        changes = self.addresses.repair()
-        self.journal.disturbed(disturbances, changes)
-        for change in changes:
-            self.journal.repaired(change)
-
     def _tell_kernel(self, state: State, wanted: Wanted, now_ns: int) -> None:
         inherited_ns = 0 if self._deadline_is_ours else self.addresses.kernel_until_ns()
         try:
@@ -379,27 +363,51 @@ class Node:
                 # before anybody is told that this kernel holds the admission: the former process's may be a long one
                 self.addresses.replace_deadline(self.core.inherited_deadline_ns(inherited_ns, boot_ns()))
                 self._deadline_is_ours = True
+        except HelperAwayError as away:
+            if not self._helper_asked % HELPER_TOLD_EVERY:
+                log.warning("%s", away)
+            self._helper_asked += 1
+            self.executor.kernel_refused(now_ns, min(self._helper_asked * HELPER_RETRY_NS, KERNEL_RETRY_NS))
+            return
         except DatapathError as error:
             log.error("%s", error)
             self.executor.kernel_refused(now_ns)
             return
+        if self._helper_asked >= HELPER_TOLD_EVERY:
+            log.info("what waited for a helper process is in force")
+        self._helper_asked = 0
         for change in changes:
             self.journal.changed(change)
         for address, reason in failures.items():
             if self._refusals.get(address) != reason:
-                log.error("%s cannot be served here: %s", address, reason)
+                log.error("%s cannot be served here: %s", address, reason, extra=about(resource=named(address)))
         self._refusals = failures
+        self.executor.slots.waiting = self.addresses.waiting
         self.executor.kernel_did(state, applied, failures)
+
+    def _segment_answered(self) -> None:
+        """What waited for that is held now, or refused."""
+        self.executor.slots.waiting = frozenset()
+        self.pump()
+
+    def _counted(self, count: Count, flows: Mapping[int, int] | None) -> None:
+        self.executor.counted(self.quorumless.state_in_force(self.state), count, flows, boot_ns())
+        self.pump()
 
     def _finished(self, operation: RunOperation, finish: Finish) -> None:
         self.executor.finished(operation, finish, boot_ns())
         self.pump()
 
     def _arm(self) -> None:
-        due_ns = min(self.core.deadline_ns(), self._repair_due_ns)
+        due_ns = min(self.core.deadline_ns(), self.repairs.due_ns)
         state = self.quorumless.state_in_force(self.state)
         now_ns = boot_ns()
-        for extra in (self.executor.deadline_ns(state, now_ns), self.quorumless.deadline_ns(now_ns)):
+        waits = (
+            self.executor.deadline_ns(state, now_ns),
+            self.quorumless.deadline_ns(now_ns),
+            self.fencing.policy.deadline_ns(self.state, now_ns),
+        )
+        for extra in waits:
             if extra is not None:
                 due_ns = min(due_ns, extra)
         if self._timer is not None:
@@ -410,63 +418,28 @@ class Node:
         delay_s = max(0, due_ns - boot_ns()) / 1e9
         self._timer = self._loop.call_later(delay_s, self._tick)
 
-    async def restart(self, duration_ms: int) -> bool:
-        """Have the kernel go on under a restart lease (`daemon.cluster.core.restarts`); True when it does.
-
-        Then nothing more happens here: no message is sent, no lease renewed, and the process is to end.  False where
-        the log did not take it in time; then what this node holds ends with its lease, as in a crash.
-        """
-        now_ns = boot_ns()
-        if not self.executor.admitted(self.state):
-            return False
-        self._hand_over(now_ns)
-        self.core.restart(duration_ms, now_ns)
-        self.pump()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RESTART_ASKED_S):
-                await self._restart_granted
-                return True
-        return False
-
     def _end_under(self, until_ns: int) -> None:
         """The kernel's last deadline from this process: one that is renewed afterwards would be shorter."""
-        self.stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._fall_quiet()
         if self.transport is not None:
             self.transport.close()
         self.addresses.renew(until_ns)
-        self._restart_granted.set_result(None)
+        self.restart_granted.set_result(None)
 
-    def _hand_over(self, now_ns: int) -> None:
-        """Let the first that has the whole log lead; whoever lacks entries, or is this node, says no."""
-        peers = [peer.name for peer in self.core.status(now_ns).peers if peer.live and peer.admitted]
-        any(self.core.transfer(name, now_ns) for name in peers)
-
-    async def leave(self) -> None:
-        """Give everything away and stop it here, `LEAVE_S` at most; then hand over the leadership if it is ours."""
-        end_ns = boot_ns() + LEAVE_NS
-        self.quorumless.is_leaving = True
-        asked: int | None = None
-        while not self.executor.has_left(self.state, boot_ns()):
-            # again where it was given up, or where this node was lost and admitted anew in between
-            if asked not in self._proposals and self.executor.may_ask_to_leave(self.state):
-                with contextlib.suppress(TooMuchProposedError):
-                    asked = self.propose(Leave(self.executor.node, self.executor.incarnation))
-            if boot_ns() >= end_ns:
-                log.warning("not everything could be given away in time; what is left ends with this process")
-                break
-            await asyncio.sleep(LEAVE_LOOK_S)
-        self._hand_over(boot_ns())
-        self.pump()
-
-    def stop(self) -> None:
-        """Fall silent at once and let go: what the others need is in the log.  After `restart` the kernel goes on."""
-        if self._restart_granted.done():
-            return
+    def _fall_quiet(self) -> None:
         self.stopping = True
         if self._timer is not None:
             self._timer.cancel()
+        self.slices.close()
+
+    def stop(self) -> None:
+        """Fall silent at once and let go: what the others need is in the log.
+
+        After `departure.restart` the kernel goes on.
+        """
+        if self.restart_granted.done():
+            return
+        self._fall_quiet()
         self.addresses.renew(0)
         if self.transport is not None:
             self.transport.close()

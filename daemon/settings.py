@@ -24,9 +24,10 @@ from daemon.cluster.keyring import Keyring
 from daemon.cluster.timers import PROFILES, Timers
 from daemon.settings_findings import Finding, Places, refusal, syntax
 from daemon.tomllines import LineIndex
+from datapath.host.privileged import sockets_beside
 
 DEFAULT_FILE = places.SYSTEM.settings
-NODES_MAX = 64
+NODES_MAX = 128
 SETTINGS_BYTES_MAX = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -46,6 +47,7 @@ class _Table(BaseModel):
 
 class Cluster(_Table):
     name: str
+    """the same on all nodes: who has another one is not heard"""
     nodes: tuple[str, ...] = Field(default=(), strict=False)
     """who founds the cluster, the same list on each; the order is the rank in which they stand for leader.
     None: this node joins a cluster that is there, and the log says who belongs to it"""
@@ -68,10 +70,15 @@ Link = linksettings.Link
 
 class TimerTable(_Table):
     profile: Literal["default", "fast"] = "default"
+    """what the others are, where they are not given"""
     heartbeat_ms: int | None = None
+    """from one heartbeat to the next"""
     leadership_lease_ms: int | None = None
+    """a leader that a quorum has not answered for this long leads no more"""
     lease_ms: int | None = None
+    """a host that the leader has not granted anything for this long accepts no packet of a shared address"""
     drift: float | None = Field(default=None, strict=False)
+    """how much faster or slower a clock may run than another, as a part of 1"""
     restart_ms: int | None = None
     """how long the kernel may go on serving while vipcastd starts again"""
     hold_down_ms: int | None = None
@@ -87,8 +94,11 @@ class Paths(_Table):
     """Of a witness that may not write to /var/lib the defaults are the user's own places (daemon.places)."""
 
     authkey: Path = Field(default=places.SYSTEM.authkey, strict=False)
+    """the cluster's key, readable by nobody else"""
     state: Path = Field(default=places.SYSTEM.state, strict=False)
+    """folder of the log, on a disk that syncs what it says it has synced"""
     run: Path = Field(default=places.SYSTEM.run, strict=False)
+    """folder of the control socket and of notes about this boot; the runner's is beside it, with `-runner` behind"""
     agents: tuple[Annotated[Path, Field(strict=False)], ...] = Field(default=(Path("/usr/lib/ocf"),), strict=False)
     """OCF roots, searched in this order"""
 
@@ -98,7 +108,11 @@ class Paths(_Table):
 
     @property
     def runner_socket(self) -> Path:
-        return self.run / "runner.sock"
+        return sockets_beside(self.run) / "runner.sock"
+
+    @property
+    def privileges_socket(self) -> Path:
+        return sockets_beside(self.run) / "host.sock"
 
 
 class Realtime(_Table):

@@ -2,28 +2,30 @@
 
 Resources were stopped before (`daemon.executor.quorumless`); what could not be stopped in time is killed with the
 control group of vipcast-runner, in which everything is that agents have started.  A group is killed only if it is
-that service's own: on a host without systemd the runner shares its group with strangers.
+that service's own: on a host without systemd the runner shares its group with strangers.  Killing and rebooting are
+root's to do; a core that is not root asks the runner (`agents.privileges`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from pathlib import Path
 from typing import Literal
 
-from daemon.node import Node, boot_ns
+from agents import privileges
+from daemon.cluster.clock import boot_ns
+from daemon.node import Node
 from datapath.engine import DatapathError
+from datapath.host import privileged
 
 log = logging.getLogger("vipcast")
 
-CGROUPS = Path("/sys/fs/cgroup")
-RUNNER_UNIT = "vipcast-runner.service"
-REBOOT = ("systemctl", "reboot", "--force", "--force")
-"""systemctl(1): at once, neither services nor file systems are asked"""
+RUNNER_COMES_S = 5.0
+"""it may be starting again just now; the loop waits, well below WatchdogSec="""
 
 
-def end_everything(node: Node, cgroups: Path = CGROUPS) -> None:
+def end_everything(node: Node) -> None:
     """Close the kernel, and kill what could not be stopped."""
     node.addresses.renew(0)
     try:
@@ -32,25 +34,15 @@ def end_everything(node: Node, cgroups: Path = CGROUPS) -> None:
         log.error("the kernel's rules could not be taken away, they accept nothing: %s", error)
     if node.executor.has_stopped(node.state, boot_ns()):
         return
-    group = runner_group(cgroups)
-    if group is None:
-        log.critical(
-            "not everything could be stopped, and there is no group of %s to kill: look for what is left of the"
-            " resources on this host",
-            RUNNER_UNIT,
-        )
-        return
-    log.critical("not everything could be stopped: killing all of %s", group)
     try:
-        (group / "cgroup.kill").write_text("1", encoding="ascii")
+        if os.geteuid() == 0:
+            privileges.kill_agents()
+        else:
+            privileged.insist(privileged.KillAgents(), RUNNER_COMES_S)
+    except privileged.RunnerEndedError:
+        return  # the runner is in the group that it has killed
     except OSError as error:
-        log.critical("%s could not be killed: %s", group, error.strerror or error)
-
-
-def runner_group(cgroups: Path = CGROUPS) -> Path | None:
-    """The control group of the runner's own unit (cgroups(7), systemd.slice(5)); None: it has none."""
-    group = cgroups / "system.slice" / RUNNER_UNIT
-    return group if (group / "cgroup.kill").exists() else None
+        log.critical("not everything could be stopped: %s", error.strerror or error)
 
 
 def last_word(how: Literal["end", "reboot"]) -> None:
@@ -60,6 +52,10 @@ def last_word(how: Literal["end", "reboot"]) -> None:
         return
     log.critical("this node has lost quorum and reboots its host (no-quorum-policy=suicide)")
     try:
-        os.execvp(REBOOT[0], REBOOT)  # noqa: S606 - no shell is wanted
+        if os.geteuid() != 0:
+            with contextlib.suppress(privileged.RunnerEndedError):  # the host goes down already
+                privileged.insist(privileged.Reboot(), RUNNER_COMES_S)
+            return
+        os.execvp(privileges.REBOOT[0], privileges.REBOOT)  # noqa: S606 - no shell is wanted
     except OSError as error:
         log.critical("the host could not be rebooted, only the daemon ends: %s", error.strerror or error)

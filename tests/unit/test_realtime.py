@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -35,3 +36,13 @@ def test_a_child_has_what_is_granted_or_says_why_not() -> None:
     os.close(reader)
     os.close(writer)
     assert (scheduling == "SCHED_RR") or int(troubles) >= 1
+
+
+def test_threads_beside_the_loop_give_way_soon() -> None:
+    """A thread that computes holds the interpreter for one interval at a time."""
+    before = sys.getswitchinterval()
+    try:
+        realtime.give_way()
+        assert sys.getswitchinterval() <= 0.0005
+    finally:
+        sys.setswitchinterval(before)

@@ -24,6 +24,11 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 """
 
 
+@pytest.mark.parametrize("name", ["a\x1cb", "\x85", "\u2028", "\udcff"])
+def test_names_that_only_the_kernel_takes_for_one_word_are_read_whole(name: str) -> None:
+    assert default_route_in(TABLE.replace("eth0", name)) == name
+
+
 def test_the_default_route_with_the_lowest_metric_that_is_up_counts() -> None:
     assert default_route_in(TABLE) == "eth0"
     assert default_route_in(TABLE.splitlines()[0]) is None

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon import keys
+from daemon import keys, linksettings
+from daemon.linksettings import Link
 from daemon.settings import SettingsError, check, load
 
 GOOD = """\
@@ -74,7 +75,7 @@ def test_every_path_can_be_moved(written: Written) -> None:
     moved = '[paths]\nrun = "/tmp/r"\nstate = "/tmp/s"\nauthkey = "/k"\nagents = ["/o", "/p"]\n'
     loaded = load(written(GOOD + moved))
     assert (loaded.paths.state, loaded.paths.authkey) == (Path("/tmp/s"), Path("/k"))
-    assert loaded.paths.runner_socket == Path("/tmp/r/runner.sock")
+    assert loaded.paths.runner_socket == Path("/tmp/r-runner/runner.sock")
     assert loaded.paths.agents == (Path("/o"), Path("/p"))
 
 
@@ -132,6 +133,21 @@ def test_a_witness_that_may_not_write_to_var_lib_lives_in_its_users_home(
     assert load(path, witness=True).paths.state == Path("/srv/state/vipcast")
     monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
     assert load(path, witness=True).paths.state == Path("/home/w/.local/state/vipcast")
+
+
+def test_links_that_share_an_interface_are_named_by_their_ports_too() -> None:
+    links = [Link(interface="eth0"), Link(interface="eth1"), Link(interface="eth0", port=5406)]
+    assert linksettings.names(links) == ("eth0:5405", "eth1", "eth0:5406")
+
+
+def test_two_links_at_one_place_are_refused_with_the_remedy(written: Written) -> None:
+    again = '\n[[link]]\ninterface = "eth0"\ngroup = "239.192.110.2"\n'
+    (line,) = refusals(written(GOOD + again))
+    assert line.endswith(
+        "link[1]: Error: link[0] has eth0 port 5405 already,"
+        " a second link needs its own interface (or at least its own port)"
+    )
+    assert len(load(written(GOOD + again + "port = 5406\n")).links) == 2
 
 
 def test_a_link_without_multicast_has_peers(written: Written) -> None:

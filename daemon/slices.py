@@ -1,0 +1,58 @@
+"""Long work on the loop's thread, a millisecond at a time: between the slices everything else has its turn.
+
+A host with fifty thousand connections lists, counts and ends them without a heartbeat that is late.  Jobs run one after
+the other, for a second one often finds that the first has done its work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator
+
+from datapath.engine import DatapathError
+
+log = logging.getLogger("vipcast.datapath")
+
+Job = Iterator[None]
+_ENDED = object()
+
+
+class Slices:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: deque[Job] = deque()
+        self._next: asyncio.Handle | None = None
+
+    def begin(self, job: Job) -> None:
+        """Its first slice is done soon, and not now.  A DatapathError ends it, and is logged."""
+        self._jobs.append(job)
+        self._arm()
+
+    def close(self) -> None:
+        """Break off whatever is under way."""
+        self._jobs.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _arm(self) -> None:
+        if self._jobs and self._next is None:
+            self._next = self._loop.call_soon(self._step)
+
+    def _step(self) -> None:
+        self._next = None
+        job = self._jobs[0]
+        try:
+            is_over = next(job, _ENDED) is _ENDED
+        except DatapathError as error:
+            log.error("%s", error)
+            is_over = True
+        except BaseException:
+            self._jobs.popleft()
+            self._arm()
+            raise
+        if is_over and self._jobs and self._jobs[0] is job:
+            self._jobs.popleft()
+        self._arm()
