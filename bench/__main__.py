@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import agreement, commit, footprint, gap, packets, scheduler, suspicion
+from bench import agreement, commit, footprint, gap, moves, packets, scheduler, suspicion
+from bench.page import put_into
 from bench.report import Report
 
 BENCHMARKS = {
@@ -15,6 +16,7 @@ BENCHMARKS = {
     "commit": commit.measure,
     "suspicion": suspicion.measure,
     "packets": packets.measure,
+    "moves": moves.measure,
     "footprint": footprint.measure,
     "scheduler": scheduler.measure,
 }
@@ -26,6 +28,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which (default: all)")
     parser.add_argument("--runs", type=int, default=10, help="samples of each figure")
     parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--page", type=Path, help="a page of the documentation whose table is written anew")
     options = parser.parse_args()
     if options.runs < 1:
         parser.error("--runs: at least 1")
@@ -33,6 +36,8 @@ def main() -> int:
     for name in options.names or BENCHMARKS:
         BENCHMARKS[name](report, options.runs)
     report.write(options.output)
+    if options.page is not None:
+        put_into(options.page, report.figures)
     return 0
 
 

@@ -23,8 +23,8 @@ class Vector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
-class Header(ctypes.Structure):
-    """struct msghdr, then the length that mmsghdr adds (sendmmsg(2))."""
+class Message(ctypes.Structure):
+    """struct msghdr (sendmsg(2))"""
 
     _fields_ = (
         ("name", ctypes.c_void_p),
@@ -34,8 +34,13 @@ class Header(ctypes.Structure):
         ("control", ctypes.c_void_p),
         ("control_length", ctypes.c_size_t),
         ("flags", ctypes.c_int),
-        ("sent", ctypes.c_uint32),
     )
+
+
+class Header(ctypes.Structure):
+    """struct mmsghdr (sendmmsg(2))"""
+
+    _fields_ = (("message", Message), ("sent", ctypes.c_uint32))
 
 
 def main(pid: str, interface: str, core: str, seconds: str) -> int:
@@ -54,8 +59,8 @@ def main(pid: str, interface: str, core: str, seconds: str) -> int:
     for index in range(BATCH):
         buffer = buffers[index % len(buffers)]
         vectors[index] = Vector(ctypes.addressof(buffer), len(buffer))
-        headers[index].vectors = ctypes.addressof(vectors[index])
-        headers[index].vector_count = 1
+        headers[index].message.vectors = ctypes.addressof(vectors[index])
+        headers[index].message.vector_count = 1
     sent = 0
     start = time.monotonic()
     end = start + float(seconds)
