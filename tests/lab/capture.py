@@ -35,7 +35,7 @@ FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
-    """A TCP segment over IPv4 (RFC 9293)."""
+    """A TCP segment (RFC 9293)."""
 
     source: str
     source_port: int
@@ -74,12 +74,20 @@ class Captured:
 
 
 def parse_tcp(frame: bytes) -> Tcp | None:
-    """The TCP segment in an Ethernet frame, None when there is no unfragmented IPv4 one."""
-    if len(frame) < 54 or frame[12:14] != b"\x08\x00" or frame[23] != 6:
+    """The TCP segment in an Ethernet frame, None when there is no unfragmented one without extension headers."""
+    if len(frame) < 54:
         return None
-    start = 14 + (frame[14] & 0x0F) * 4
-    (total,) = struct.unpack_from("!H", frame, 16)
-    if struct.unpack_from("!H", frame, 20)[0] & 0x3FFF or len(frame) < start + 20:
+    if frame[12:14] == b"\x08\x00" and frame[23] == 6 and not frame[20] & 0x3F and not frame[21]:
+        start = 14 + (frame[14] & 0x0F) * 4
+        end = 14 + (frame[16] << 8 | frame[17])
+        family, source, destination = socket.AF_INET, frame[26:30], frame[30:34]
+    elif frame[12:14] == b"\x86\xdd" and frame[20] == 6:
+        start = 54
+        end = 54 + (frame[18] << 8 | frame[19])
+        family, source, destination = socket.AF_INET6, frame[22:38], frame[38:54]
+    else:
+        return None
+    if len(frame) < start + 20:
         return None
     source_port, destination_port, sequence, acknowledgment, offset, flags = struct.unpack_from(
         "!HHIIBB", frame, start
@@ -87,14 +95,14 @@ def parse_tcp(frame: bytes) -> Tcp | None:
     header = (offset >> 4) * 4
     stamp, echo = _stamps(frame[start + 20 : start + header])
     return Tcp(
-        source=socket.inet_ntoa(frame[26:30]),
+        source=socket.inet_ntop(family, source),
         source_port=source_port,
-        destination=socket.inet_ntoa(frame[30:34]),
+        destination=socket.inet_ntop(family, destination),
         destination_port=destination_port,
         sequence=sequence,
         acknowledgment=acknowledgment,
         flags=flags,
-        length=total - (start - 14) - header,
+        length=end - start - header,
         stamp=stamp,
         echo=echo,
     )

@@ -17,6 +17,7 @@ body of the HTTP response, stripped.  Times are of CLOCK_REALTIME, to be compare
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import json
 import socket
@@ -60,7 +61,7 @@ async def attempt(stream: str, client: list[Any], job: dict[str, Any]) -> None:
     address, port = client
     answer = ""
     started = time.time_ns()
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         try:
             async with asyncio.timeout(job["timeout_ms"] / 1000):
@@ -73,6 +74,8 @@ async def attempt(stream: str, client: list[Any], job: dict[str, Any]) -> None:
         except ConnectionResetError:
             outcome = "reset"
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return  # nothing was sent: this client's own kernel has not ended the last connection of that port
             outcome = error.__class__.__name__ + f" {error.errno}"
     emit(stream, address, port, started, time.time_ns(), outcome, answer)
 

@@ -60,6 +60,12 @@ def client_range(count: int, first_port: int = 20000, second_octet: int = 64) ->
         yield Client(f"10.{second_octet}.{1 + number // 250}.{1 + number % 250}", first_port + number % 30000)
 
 
+def client_range6(count: int, first_port: int = 20000) -> Iterator[Client]:
+    """`count` different addresses of fd64::/64 (tests.lab.ipv6 routes it to gw), each with a port."""
+    for number in range(count):
+        yield Client(f"fd64::{1 + number // 250:x}:{1 + number % 250:x}", first_port + number % 30000)
+
+
 class Traffic:
     """A context manager: the client process.  Attempts arrive in `attempts` while it runs."""
 

@@ -41,7 +41,7 @@ class SharedAddress:
     slots: int
     holders: dict[int, str | None]
     open: frozenset[int]
-    """slots that are open on their holder, in no move"""
+    """slots that are open in the kernel of their holder, in no move"""
 
     def slot_of(self, client: Client) -> int:
         """The slot of a client, by the function that `vipcast who` uses."""
@@ -111,7 +111,9 @@ class Status:
                     seed=one["seed"],
                     slots=one["slots_total"],
                     holders={entry["slot"]: entry["holder"] for entry in one["slots"]},
-                    open=frozenset(entry["slot"] for entry in one["slots"] if entry["phase"] == "open"),
+                    open=frozenset(
+                        entry["slot"] for entry in one["slots"] if entry["phase"] == "open" and entry["opened"]
+                    ),
                 )
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,7 +19,8 @@ def main() -> int:
     if not labs:
         print("No laboratory was left up.")
     for lab in labs:
-        os.kill(lab.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+            os.kill(lab.pid, signal.SIGTERM)
         wait_until(lambda pid=lab.pid: status_of(pid) is None, BOUND_S, f"end of {lab.pid}")  # type: ignore[misc]
         print(f"Removed the laboratory of process {lab.pid}.")
     return 0

@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = REPOSITORY / ".venv" / "bin"
 PROGRAM = Path(__file__).with_name("hostinit.py")
 COMMAND_TIMEOUT_S = 30.0
+GUARD_END_S = 10.0
 
 
 def environment() -> dict[str, str]:
@@ -42,6 +43,9 @@ class Host:
     Its network cable is the laboratory's affair (`Lab.plug`), its addresses are set by `Lab.boot`.
     """
 
+    image: Path | None = None
+    """what `make install DESTDIR=` has made, for a host whose process 1 is systemd (`tests.systemd`)"""
+
     def __init__(self, name: str, directory: Path, pipe: int, logs: Path) -> None:
         self.name = name
         self.directory = directory
@@ -52,6 +56,8 @@ class Host:
         self._processes: list[HostProcess] = []
         self.init = 0
         """number of its process 1, outside; 0 while it is down"""
+        self.ended = 0
+        """how it ended, the last time (`tests.lab.hostinit`)"""
 
     # -- power -------------------------------------------------------------------------------------
 
@@ -66,7 +72,8 @@ class Host:
             self._guard = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(PROGRAM), self.name, str(self.directory), str(uuid.uuid4())),
-                    *(str(remove or ""), str(REPOSITORY)),
+                    *(str(remove or ""), str(self.image or ""), str(REPOSITORY)),
+                    *((str(self.directory),) if self.image else ()),
                 ],
                 stdin=self._pipe,
                 stdout=subprocess.PIPE,
@@ -96,7 +103,7 @@ class Host:
             return
         for process in self._processes:
             process.awaken_wrapper()
-        self._guard.wait(10)
+        self.ended = self._guard.wait(GUARD_END_S)
         for process in self._processes:
             process.wait(5)
         self._processes.clear()
@@ -140,6 +147,10 @@ class Host:
 
     # -- commands ----------------------------------------------------------------------------------
 
+    def environment(self) -> dict[str, str]:
+        """What a program that is started here finds."""
+        return environment()
+
     def popen(
         self,
         *args: str,
@@ -155,7 +166,7 @@ class Host:
         process = HostProcess(
             self.init,
             args,
-            environment={**environment(), **(variables or {})},
+            environment={**self.environment(), **(variables or {})},
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

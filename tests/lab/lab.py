@@ -1,4 +1,4 @@
-"""The laboratory: hosts a1, a2, … and a client `gw` on one switch."""
+"""The laboratory: hosts a1, a2, … and a client `gw` on one switch; the hosts alone on a second one, if asked for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from tests.lab.network import Switch
 from tests.lab.process import HostProcess
 from tests.lab.waiting import wait_until
 
-SUBNET = "192.168.110"
+SUBNETS = ("192.168.110", "192.168.111")
+"""of each network; the client and the shared addresses are on the first"""
 PREFIX_LENGTH = 24
 CLIENTS = "10.64.0.0/16"
 """addresses that gw answers for, all of them: as many clients as a test wants"""
 CLIENT = "gw"
 INTERFACE = "eth0"
+"""on the first network; the one on the second is eth1"""
 GROUP = "239.192.110.1"
 PORT = 5405
 
@@ -41,16 +43,18 @@ nodes = [{nodes}]
 [node]
 name = "{name}"
 
-[[link]]
-interface = "{interface}"
-group = "{group}"
-port = {port}
-
+{links}
 [timers]
 profile = "{profile}"
 {timers}
 [datapath]
 engine = "{engine}"
+"""
+LINK = """\
+[[link]]
+interface = "eth{link}"
+group = "{group}"
+port = {port}
 """
 
 
@@ -59,6 +63,9 @@ class Lab:
 
     `engine` is one for all hosts or one for each, by name.  Every host of a running laboratory is in `hosts`;
     `lab["a1"]` and `lab.gw` are short for members of it.
+
+    `links` networks: each has a switch of its own, and carries heartbeats.  The methods that cut and lose take the
+    number of one (0, 1); without it they mean all of them.
     """
 
     def __init__(
@@ -68,9 +75,13 @@ class Lab:
         profile: str = "default",
         cluster: str = "demo",
         timers: Mapping[str, int] = MappingProxyType({}),
+        links: int = 1,
     ) -> None:
         if not 1 <= hosts <= 100:
             raise ValueError(f"a laboratory of {hosts} hosts: between 1 and 100")
+        if not 1 <= links <= len(SUBNETS):
+            raise ValueError(f"a laboratory of {links} networks: between 1 and {len(SUBNETS)}")
+        self.links = links
         self.names = [f"a{number}" for number in range(1, hosts + 1)]
         self.engines = {name: engine if isinstance(engine, str) else engine[name] for name in self.names}
         self.profile = profile
@@ -79,6 +90,7 @@ class Lab:
         self.authkey = secrets.token_bytes(32)
         self.hosts: dict[str, Host] = {}
         self.daemons: dict[str, dict[str, HostProcess]] = {}
+        self.switches: list[Switch] = []
         self._write_end = -1
 
     # -- life --------------------------------------------------------------------------------------
@@ -89,18 +101,27 @@ class Lab:
         self.logs = self.directory / "logs"
         self.logs.mkdir()
         try:
-            self._switch_host = Host("switch", self.directory / "switch", self._read_end, self.logs)
-            self._switch_host.boot(remove=self.directory)
-            self.switch = Switch(self._switch_host)
-            self.switch.start()
+            for link in range(self.links):
+                self._start_switch(link)
             for name in (CLIENT, *self.names):
-                self.hosts[name] = Host(name, self.directory / name, self._read_end, self.logs)
+                self.hosts[name] = self._make(name)
                 self.boot(name)
             self._describe()
         except BaseException:
             self.close()
             raise
         return self
+
+    def _make(self, name: str) -> Host:
+        """A host that is not yet switched on."""
+        return Host(name, self.directory / name, self._read_end, self.logs)
+
+    def _start_switch(self, link: int) -> None:
+        name = f"switch{link or ''}"
+        machine = Host(name, self.directory / name, self._read_end, self.logs)
+        self.switches.append(Switch(machine))
+        machine.boot(remove=None if link else self.directory)
+        self.switches[link].start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,7 +134,7 @@ class Lab:
             os.close(self._write_end)
             os.close(self._read_end)
             self._write_end = -1
-        for host in (*self.hosts.values(), self._switch_host):
+        for host in self._machines():
             host.await_end()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -128,13 +149,18 @@ class Lab:
     def gw(self) -> Host:
         return self.hosts[CLIENT]
 
-    def address(self, name: str) -> str:
-        """a1 is 192.168.110.121 and so on; the client is 192.168.110.1."""
-        return f"{SUBNET}.{1 if name == CLIENT else 120 + int(name[1:])}"
+    @property
+    def switch(self) -> Switch:
+        """Of the first network, which the client is on."""
+        return self.switches[0]
 
-    def mac(self, name: str) -> str:
+    def address(self, name: str, link: int = 0) -> str:
+        """a1 is 192.168.110.121 and so on, 192.168.111.121 on the second network; the client is 192.168.110.1."""
+        return f"{SUBNETS[link]}.{1 if name == CLIENT else 120 + int(name[1:])}"
+
+    def mac(self, name: str, link: int = 0) -> str:
         """The interface's own MAC, the same at every boot and derived from the address."""
-        return "52:54:" + ":".join(f"{int(part):02x}" for part in self.address(name).split("."))
+        return "52:54:" + ":".join(f"{int(part):02x}" for part in self.address(name, link).split("."))
 
     def boot(self, name: str) -> None:
         """Switch a host on: namespaces, cable, addresses, routes.  Its daemon is started by `start_daemon`."""
@@ -144,19 +170,20 @@ class Lab:
             host.boot(remove=None)
         if is_new:  # the machine itself may have, or have had, a vipcastd
             host.run("rm", "-rf", "/etc/vipcast", "/var/lib/vipcast").check()
-        self.switch.connect(host, INTERFACE, self.mac(name))
-        commands = [
-            "link set lo up",
-            f"address add {self.address(name)}/{PREFIX_LENGTH} brd + dev {INTERFACE}",
-            f"link set {INTERFACE} up",
-        ]
+        commands = ["link set lo up"]
+        for link, switch in self._cables(name):
+            switch.connect(host, f"eth{link}", self.mac(name, link))
+            commands += [
+                f"address add {self.address(name, link)}/{PREFIX_LENGTH} brd + dev eth{link}",
+                f"link set eth{link} up",
+            ]
         if name == CLIENT:
             commands.append(f"route add local {CLIENTS} dev lo")
         else:
             commands.append(f"route add default via {self.address(CLIENT)}")
         host.run("ip", "-batch", "-", input="\n".join(commands) + "\n").check()
-        self.switch.await_forwarding(name)
-        host.write("/etc/hostname", f"{name}\n")
+        for _, switch in self._cables(name):
+            switch.await_forwarding(name)
         others = "".join(f"{self.address(other)} {other}\n" for other in (CLIENT, *self.names))
         host.write("/etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{others}")
         self._describe()
@@ -164,36 +191,54 @@ class Lab:
     # -- faults ------------------------------------------------------------------------------------
 
     def kill(self, name: str) -> None:
-        """A host loses its power: the cable goes dark and process 1 is killed."""
-        self.switch.unplug(name)
+        """A host loses its power: its cables go dark and process 1 is killed."""
+        self.unplug(name)
         self.hosts[name].kill()
-        self.switch.disconnect(name)
+        for _, switch in self._cables(name):
+            switch.disconnect(name)
         self.daemons.pop(name, None)
 
-    def unplug(self, name: str) -> None:
-        self.switch.unplug(name)
+    def unplug(self, name: str, link: int | None = None) -> None:
+        """Pull a host's cable out of one network, or all of its cables."""
+        for _, switch in self._cables(name, link):
+            switch.unplug(name)
 
-    def plug(self, name: str) -> None:
-        self.switch.plug(name)
+    def plug(self, name: str, link: int | None = None) -> None:
+        for _, switch in self._cables(name, link):
+            switch.plug(name)
 
-    def partition(self, *groups: Iterable[str]) -> None:
-        """Cut the segment: `lab.partition(["a1"], ["a2", "a3"])`; who is in no group hears everyone."""
-        self.switch.partition(groups)
+    def partition(self, *groups: Iterable[str], link: int | None = None) -> None:
+        """Cut a network: `lab.partition(["a1"], ["a2", "a3"])`; who is in no group hears everyone."""
+        parts = [frozenset(group) for group in groups]
+        for switch in self._networks(link):
+            switch.partition(parts)
 
-    def deafen(self, name: str) -> None:
+    def deafen(self, name: str, link: int | None = None) -> None:
         """One way: the others and the client hear the host, and it hears nobody of the cluster."""
-        self.switch.cut([(other, name) for other in self.names if other != name])
+        for switch in self._networks(link):
+            switch.cut([(other, name) for other in self.names if other != name])
 
-    def mute(self, name: str) -> None:
+    def mute(self, name: str, link: int | None = None) -> None:
         """The other way: it hears everybody, and nobody of the cluster hears it."""
-        self.switch.cut([(name, other) for other in self.names if other != name])
+        for switch in self._networks(link):
+            switch.cut([(name, other) for other in self.names if other != name])
 
-    def heal(self) -> None:
-        self.switch.partition(())
+    def heal(self, link: int | None = None) -> None:
+        for switch in self._networks(link):
+            switch.partition(())
 
-    def loss(self, percent: int, *names: str) -> None:
+    def loss(self, percent: int, *names: str, link: int | None = None) -> None:
         """Lose this part of the frames to and from the named hosts, or of all where none is named; 0 ends it."""
-        self.switch.loss(percent, names)
+        for switch in self._networks(link):
+            switch.loss(percent, names)
+
+    def _networks(self, link: int | None) -> list[Switch]:
+        return self.switches if link is None else [self.switches[link]]
+
+    def _cables(self, name: str, link: int | None = None) -> list[tuple[int, Switch]]:
+        """The networks that a host is on, or the one of them that is meant: the client is on the first alone."""
+        found = enumerate(self.switches[:1] if name == CLIENT else self.switches)
+        return [(number, switch) for number, switch in found if link in (None, number)]
 
     # -- programs ----------------------------------------------------------------------------------
 
@@ -206,9 +251,7 @@ class Lab:
                 cluster=self.cluster,
                 nodes=", ".join(f'"{node}"' for node in self.names),
                 name=name,
-                interface=INTERFACE,
-                group=GROUP,
-                port=PORT,
+                links="\n".join(LINK.format(link=link, group=GROUP, port=PORT) for link in range(self.links)),
                 profile=self.profile,
                 timers="".join(f"{name} = {value}\n" for name, value in self.timers.items()),
                 engine=self.engines[name],
@@ -257,7 +300,10 @@ class Lab:
                 raise RuntimeError(f"ended: {', '.join(ended())}\n{self.tail()}")
             return all(self._sees(name, names) for name in names)
 
-        wait_until(agreed, bound_s, f"a cluster of {', '.join(names)}", interval_s=0.1)
+        try:
+            wait_until(agreed, bound_s, f"a cluster of {', '.join(names)}", interval_s=0.1)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.tail()}") from None
 
     def _sees(self, name: str, online: Sequence[str]) -> bool:
         status = Status.of(self.hosts[name])
@@ -265,10 +311,12 @@ class Lab:
 
     def processes(self) -> list[int]:
         """Every process of every host, and the guards outside, by their numbers outside."""
-        hosts = (*self.hosts.values(), self._switch_host)
-        return [pid for host in hosts for pid in host.processes()]
+        return [pid for host in self._machines() for pid in host.processes()]
 
-    def tail(self, lines: int = 15) -> str:
+    def _machines(self) -> list[Host]:
+        return [*self.hosts.values(), *(switch.machine for switch in self.switches)]
+
+    def tail(self, lines: int = 60) -> str:
         """The last lines of every log, for the message of a failure."""
         texts = []
         for path in sorted(self.logs.glob("*.log")):

@@ -63,7 +63,10 @@ def processes_of(init: int) -> list[int]:
 
 
 def status_of(pid: int) -> tuple[str, int] | None:
-    """State letter and parent of a process (proc_pid_stat(5)), None when it is gone."""
+    """State letter and parent of a process (proc_pid_stat(5)), None when it is gone.
+
+    One that ends between open and read is ESRCH, which is no FileNotFoundError.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Debian packages for the laboratory:  provision.sh demo|test|bench
+# Debian packages for the laboratory:  provision.sh demo|test|bench|docker|deb
 #
 # Fast when nothing is missing.  No service of what it installs is started, none that was not enabled before stays
 # enabled, and a policy-rc.d of the machine is put back as it was.
@@ -8,9 +8,11 @@ set -eu
 demo="python3 python3-venv iproute2 iputils-arping iputils-ping tcpdump nftables apache2 resource-agents curl util-linux procps"
 case "${1:-}" in
     demo)  wanted="$demo" ;;
-    test)  wanted="$demo pacemaker-cli-utils pcs clang libbpf-dev libbpf1" ;;
-    bench) wanted="$demo pacemaker-cli-utils" ;;
-    *) echo "usage: $0 demo|test|bench" >&2; exit 2 ;;
+    test)  wanted="$demo pacemaker-cli-utils pcs clang libbpf-dev libbpf1 dbus ethtool openssh-server firewalld groff-base prometheus bash-completion fish zsh" ;;
+    bench) wanted="$demo pacemaker-cli-utils clang libbpf-dev libbpf1 iperf3 apache2-utils" ;;
+    docker) wanted="docker.io iptables busybox-static" ;;
+    deb)   wanted="python3-venv build-essential debhelper clang libbpf-dev lintian fakeroot debootstrap" ;;
+    *) echo "usage: $0 demo|test|bench|docker|deb" >&2; exit 2 ;;
 esac
 
 missing() {

@@ -22,15 +22,16 @@ class Running:
 
 
 def running() -> list[Running]:
-    """The newest first."""
-    found: list[tuple[float, Running]] = []
+    """Those that are kept for somebody to look at first, then the newest."""
+    found: list[tuple[bool, float, Running]] = []
     for room in {*ROOMS, tempfile.gettempdir()}:
         for path in Path(room).glob("vipcast-lab-*/lab.json"):
             try:
                 content = json.loads(path.read_text())
                 age = path.parent.stat().st_ctime
+                is_kept = (path.parent / "kept").exists()
             except (OSError, ValueError):
                 continue  # it is being taken down
             if status_of(content["pid"]) is not None:
-                found.append((age, Running(content["pid"], path.parent, content["hosts"])))
-    return [lab for _, lab in sorted(found, key=lambda one: one[0], reverse=True)]
+                found.append((is_kept, age, Running(content["pid"], path.parent, content["hosts"])))
+    return [lab for *_, lab in sorted(found, key=lambda one: one[:2], reverse=True)]

@@ -58,7 +58,8 @@ def share_address(
 ) -> SharedAddress:
     """Create the address as a globally-unique clone, and wait until every slot is open."""
     lab[on].vipcast(
-        f"resource create {resource} ocf:heartbeat:IPaddr2 ip={ip} cidr_netmask=24 clusterip_hash={hash_kind}"
+        f"resource create {resource} ocf:heartbeat:IPaddr2 ip={ip} cidr_netmask={64 if ':' in ip else 24}"
+        f" clusterip_hash={hash_kind}"
         f" op monitor interval=10s --disabled"
     ).check()
     file = f"/root/{resource}.xml"
@@ -73,9 +74,9 @@ def share_address(
     return shared(lab, resource, on)
 
 
-def serve_web(lab: Lab, after: str = "VIP", agent: str = WEBSERVER, on: str = "a2") -> None:
+def serve_web(lab: Lab, after: str = "VIP", agent: str = WEBSERVER, on: str = "a2", options: str = "") -> None:
     """A web server on every host, where the address is and after it."""
-    lab[on].vipcast(f"resource create web {agent} op monitor interval=10s --clone").check()
+    lab[on].vipcast(f"resource create web {agent} {options} op monitor interval=10s --clone").check()
     lab[on].vipcast(f"constraint order {after}-clone then web-clone").check()
     names = set(lab.names)
     await_status(lab, lambda status: set(status.started("web")) == names, "a web server on each host", on=on)

@@ -9,14 +9,16 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datapath.engine import Change, Counter, Engine, Wish
+from datapath import census
+from datapath.engine import Change, Conversations, Counter, Engine, HelperAwayError, KeepsFlows, Reconciles, Wish
 
 NS_PER_MS = 1_000_000
+_PATIENCE_S = 5.0
 
 _engines: list[Engine] = []
 
@@ -32,8 +34,21 @@ def start_engine(maker: str, run_dir: str) -> None:
     _engines.append(engine)
 
 
+def reconciling() -> Reconciles:
+    engine = _engines[-1]
+    assert isinstance(engine, Reconciles)
+    return engine
+
+
 def apply(wishes: Sequence[Wish]) -> list[Change]:
-    return _engines[-1].apply(wishes)
+    """As often as it takes: a forwarder that is busy does not confirm what closes, and its engine says so."""
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return _engines[-1].apply(wishes)
+        except HelperAwayError:
+            if time.monotonic() >= end:
+                raise
 
 
 def renew(lease_ms: int) -> int:
@@ -63,11 +78,36 @@ def counters() -> list[Counter]:
 
 
 def repair() -> list[Change]:
-    return _engines[-1].repair()
+    """All that a daemon does twice a second."""
+    engine = _engines[-1]
+    if isinstance(engine, KeepsFlows):
+        for _ in engine.tidy():
+            pass
+    return engine.repair()
+
+
+def prepare(resource: str) -> None:
+    engine = _engines[-1]
+    assert isinstance(engine, KeepsFlows)
+    for _ in engine.prepare(resource):
+        pass
+
+
+def conversations(resource: str, slots: Collection[int], idle_ns: int) -> Conversations:
+    return reconciling().conversations(resource, slots, idle_ns)
+
+
+def leave(resource: str, slots: Collection[int], names: Collection[bytes]) -> None:
+    reconciling().leave(resource, slots, names)
 
 
 def flows_left(resource: str, slot: int) -> int:
-    return _engines[-1].flows_left(resource, slot)
+    (address,) = [wish.address for wish in _engines[-1].state() if wish.address.resource == resource]
+    return census.whole(census.count(address))[slot]
+
+
+def place() -> str:
+    return _engines[-1].place
 
 
 def remove() -> None:
@@ -258,25 +298,35 @@ class Tap:
     thread: threading.Thread | None = None
 
     def run(self) -> None:
-        while not self.ended.is_set():
-            with contextlib.suppress(TimeoutError):
+        while True:
+            try:
                 frame, where = self.sock.recvfrom(65_535)
-                if where[2] != 4:  # PACKET_OUTGOING
-                    self.frames.append(frame)
+            except TimeoutError:
+                if self.ended.is_set():  # and nothing is queued any more
+                    return
+                continue
+            if where[2] != 4:  # PACKET_OUTGOING
+                self.frames.append(frame)
 
 
 _taps: list[Tap] = []
 
 
-def start_tap(interface: str = "eth0") -> None:
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    sock.bind((interface, 3))
+def start_tap(interface: str = "eth0", protocol: int = 3) -> None:
+    """Of everything (3 is ETH_P_ALL), or of one ethertype: that one hears only what an ingress hook has let pass."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    sock.bind((interface, protocol))
     sock.settimeout(0.05)
     sock.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
     tap = Tap(sock)
     tap.thread = threading.Thread(target=tap.run, daemon=True)
     tap.thread.start()
     _taps.append(tap)
+
+
+def tapped() -> list[bytes]:
+    """What the tap has heard so far."""
+    return list(_taps[-1].frames)
 
 
 def stop_tap() -> list[bytes]:

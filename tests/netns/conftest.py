@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Lab
-from tests.lab.service import serve_web, share_address
+pytest.register_assert_rewrite("tests.netns.engine_contract")
+
+from tests.lab import Lab  # noqa: E402
+from tests.lab.service import serve_web, share_address  # noqa: E402
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -44,3 +46,22 @@ def serving(cluster: Lab) -> Lab:
     share_address(cluster)
     serve_web(cluster)
     return cluster
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers: what shares a laboratory or a segment runs in one of them, or each would build its own."""
+    for item in items:
+        if "tests/netns/" not in item.nodeid or item.get_closest_marker("xdist_group") is not None:
+            continue
+        parameters = getattr(item, "callspec", None)
+        engines = [value for value in parameters.params.values() if value in ENGINES] if parameters else []
+        item.add_marker(pytest.mark.xdist_group("-".join([item.nodeid.partition("::")[0], *engines])))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A pytest that xdist does not know well enough groups nothing and says nothing."""
+    grouped = getattr(session.config.option, "loadgroup", False)
+    loose = [item.nodeid for item in session.items if "tests/netns/" in item.nodeid and "@" not in item.nodeid]
+    if grouped and loose:
+        raise pytest.UsageError(f"xdist has not grouped {loose[0]}: pin a pytest that it works with")

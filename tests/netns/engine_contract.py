@@ -20,10 +20,10 @@ from typing import ClassVar
 import pytest
 
 from datapath.engine import Address, DatapathError, HashKind, SlotState, Wish
-from datapath.hashing import key_of, slot, slot_of_packet
+from datapath.hashing import is_neighbour_discovery, key_of, slot, slot_for
 from datapath.mac import shared_mac
 from tests.netns import actions
-from tests.netns.frames import Shape, shapes, tcp_flags
+from tests.netns.frames import Shape, breaking_resets, shapes, tcp_flags
 from tests.netns.segment import CLIENT, CLIENTS, PREFIXLEN, VIP, Member, Segment
 
 PORT = 8080
@@ -93,7 +93,7 @@ class EngineContract:
         assert set(expected) == {host.name for host in hosts}
         flags = [tcp_flags(frame) for frame in frames]
         assert flags.count("SA") == len(sources)
-        assert not [flag for flag in flags if "R" in flag]
+        assert breaking_resets(frames) == []
 
     def test_every_datagram_is_answered_once(self, segment: Segment, hosts: list[Member]) -> None:
         address = replace(ADDRESS, hash_kind=HashKind.SOURCEIP_SOURCEPORT)
@@ -179,9 +179,10 @@ class EngineContract:
         segment.client.service.call(actions.start_tap)
         assert client.call(actions.converse, long_lived, ["a", "b", "c"]) == ["a", "b", "c"]
         assert outcomes(segment, fresh, PATIENCE_S) == {"h2"}
-        assert old.engine.call(actions.flows_left, "VIP", moving) == 1
+        # what an earlier test left half-closed is a connection too, until its last segment was acknowledged
+        assert until(lambda: old.engine.call(actions.flows_left, "VIP", moving), 1) == 1
         frames = segment.client.service.call(actions.stop_tap)
-        assert not [frame for frame in frames if "R" in tcp_flags(frame)]
+        assert breaking_resets(frames) == []
 
         client.call(actions.close_connection, long_lived)
         assert until(lambda: old.engine.call(actions.flows_left, "VIP", moving), 0) == 0
@@ -202,7 +203,7 @@ class EngineContract:
         assert isinstance(attempts, list)
         assert {attempt.outcome for attempt in attempts} <= {"h1", "h2"}
         frames = segment.client.service.call(actions.stop_tap)
-        assert not [frame for frame in frames if "R" in tcp_flags(frame)]
+        assert breaking_resets(frames) == []
 
     def test_a_client_that_takes_its_port_again_is_the_new_owners(
         self, segment: Segment, hosts: list[Member]
@@ -252,7 +253,7 @@ class EngineContract:
         segment.client.engine.call(actions.send_frames, strangers.frames)
         assert outcomes(segment, many_sources(5), PATIENCE_S) == {"h1"}
         frames = segment.client.service.call(actions.stop_tap)
-        assert not [frame for frame in frames if "R" in tcp_flags(frame)]
+        assert breaking_resets(frames) == []
 
     # wishes
 
@@ -372,7 +373,9 @@ def misjudged(segment: Segment, host: Member, wish: Wish, sent: Sequence[Shape])
 
 
 def is_accepted(address: Address, packet: bytes, states: Mapping[int, SlotState]) -> bool:
-    number = slot_of_packet(packet, address.hash_kind, address.seed, address.slots)
+    if is_neighbour_discovery(packet):
+        return False
+    number = slot_for(address, packet)
     return isinstance(number, int) and states.get(number) is SlotState.OPEN
 
 
@@ -402,16 +405,18 @@ def fingerprint(host: Member) -> str:
         f"net.ipv4.conf.{interface}.{name}"
         for interface in ("all", "default", "eth0", "lo")
         for name in ("arp_ignore", "arp_announce", "drop_unicast_in_l2_multicast", "rp_filter")
+    ] + [
+        f"net.ipv6.conf.{interface}.drop_unicast_in_l2_multicast" for interface in ("all", "default", "eth0", "lo")
     ]
     return "\n".join(
         (
             host.run("ip", "-brief", "link"),
             host.run("ip", "addr", "show", "scope", "host"),
             host.run("ip", "-brief", "addr"),
-            host.run("ip", "maddr", "show", "dev", "eth0"),
+            *sorted(host.run("ip", "maddr", "show", "dev", "eth0").splitlines()),
             host.run("ip", "rule"),
             host.run("ip", "route", "show", "table", "all"),
-            host.run("nft", "list", "ruleset"),
+            host.run("nft", "--stateless", "list", "ruleset"),  # counters go on by what still repeats itself
             host.run("sysctl", *settings),
         )
     )

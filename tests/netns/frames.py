@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,6 +10,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
     ICMPv6PacketTooBig,
     ICMPv6ParamProblem,
     ICMPv6TimeExceeded,
@@ -119,6 +122,9 @@ def shapes6(address: Address) -> list[Shape]:
         add("later fragment of UDP", ip / IPv6ExtHdrFragment(offset=9, m=0, nh=17) / payload)
         add("fragment behind options", ip / IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment(offset=0, m=1) / tcp)
         add("echo request", ip / ICMPv6EchoRequest(id=number))
+        add("neighbour solicitation", IPv6(src=client, dst=vip, hlim=255) / ICMPv6ND_NS(tgt=vip))
+        add("neighbour advertisement", IPv6(src=client, dst=vip, hlim=255) / ICMPv6ND_NA(tgt=client))
+        add("forwarded solicitation", IPv6(src=client, dst=vip, hlim=254) / ICMPv6ND_NS(tgt=vip))
         add("no next header", IPv6(src=client, dst=vip, nh=59))
         add("GRE", IPv6(src=client, dst=vip, nh=47) / Raw(bytes(8)))
         router = IPv6(src="fd78::99", dst=vip)
@@ -131,6 +137,24 @@ def shapes6(address: Address) -> list[Shape]:
         add("unreachable that quotes nothing", error)
         add("unreachable behind options", router / IPv6ExtHdrDestOpt() / ICMPv6DestUnreach() / quoted / tcp)
     return [Shape(name, tuple(bytes(packet) for packet in packets), address.mac) for name, packets in made.items()]
+
+
+def breaking_resets(frames: Iterable[bytes]) -> list[bytes]:
+    """Resets by anybody but the host that has closed that connection itself.
+
+    A host's FIN, of another processor, may overtake its last ACK; then the client acknowledges twice, and what is
+    closed already answers the second with a reset that nobody misses.
+    """
+    closed: set[bytes] = set()
+    breaking = []
+    for frame in frames:
+        flags = tcp_flags(frame)
+        flow = frame[6:12] + frame[26:34] + frame[34:38] if flags else b""
+        if "F" in flags:
+            closed.add(flow)
+        if "R" in flags and flow not in closed:
+            breaking.append(frame)
+    return breaking
 
 
 def tcp_flags(frame: bytes) -> str:

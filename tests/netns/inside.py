@@ -12,7 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -25,9 +25,12 @@ _ROOT = Path(__file__).resolve().parents[2]
 class Inside:
     """The calling side."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, without: Sequence[str] = ()) -> None:
+        """As root, `without` these capabilities (setpriv(1) names them)."""
+        lacks = ",".join(f"-{capability}" for capability in without)
+        drops = ["setpriv", f"--bounding-set={lacks}", f"--inh-caps={lacks}", "--"] if without else []
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", namespace, sys.executable, "-m", "tests.netns.inside"],
+            ["ip", "netns", "exec", namespace, *drops, sys.executable, "-m", "tests.netns.inside"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,

@@ -12,6 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from types import TracebackType
 
+from tests.netns import named
 from tests.netns.inside import Inside
 
 PREFIXLEN = 16
@@ -52,10 +53,12 @@ class Segment:
         self._namespaces: list[str] = []
         self.hosts: list[Member] = []
         self.client: Member
+        self.switch: str
+        """the namespace of the bridge br0"""
 
     def __enter__(self) -> Segment:
         try:
-            switch = self._add_namespace("sw")
+            self.switch = switch = self._add_namespace("sw")
             _run("ip", "-n", switch, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
             _run("ip", "-n", switch, "link", "set", "br0", "up")
             self.client = self._join(switch, "client", CLIENT)
@@ -76,12 +79,12 @@ class Segment:
             member.engine.kill()
             member.service.kill()
         for namespace in reversed(self._namespaces):
-            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
+            named.delete(namespace)
         self._namespaces.clear()
 
     def _add_namespace(self, role: str) -> str:
         name = f"{self._token}{role}"
-        _run("ip", "netns", "add", name)
+        named.add(name)
         self._namespaces.append(name)
         return name
 

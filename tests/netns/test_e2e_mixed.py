@@ -6,11 +6,13 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.lab import Lab, Traffic, wait_until
 from tests.lab.answers import accepted_by, answered_twice, resets
 from tests.lab.clients import client_range
 from tests.lab.control import Status
+from tests.lab.host import Host
 from tests.lab.service import ADDRESS, await_status, serve_web, served, share_address, shared
 from tests.netns.test_demo_faults import all_well, streams
 
@@ -47,6 +49,34 @@ def test_each_client_is_accepted_exactly_once_by_the_host_that_the_hash_names(mi
         status = Status.of(mixed[name])
         assert status is not None
         assert status.document["datapath"]["engine"] == engine
+
+
+def test_each_of_ten_thousand_clients_is_accepted_exactly_once(mixed: Lab) -> None:
+    share_address(mixed, slots=24, hash_kind="sourceip-sourceport")
+    serve_web(mixed)
+    address = shared(mixed)
+    clients = list(client_range(10_000))
+    # who takes a client says so by a SYN-ACK, who does not want it by an RST
+    told = f"tcp port 80 and host {ADDRESS} and tcp[tcpflags] & (tcp-syn|tcp-rst) != 0"
+    with mixed.capture(told) as capture, Traffic(mixed.gw, ADDRESS) as traffic:
+        attempts = traffic.once(clients, timeout_ms=5000)
+    assert {attempt.outcome for attempt in attempts} == {"ok"}
+    assert [a for a in attempts if a.answer != address.owner_of(a.client)] == []
+    segments = capture.segments()
+    assert answered_twice(segments, ADDRESS) == {}
+    assert resets(segments, ADDRESS) == 0
+    taken = accepted_by(segments, ADDRESS)
+    assert taken.total() == len(clients)
+    assert min(taken[name] for name in ENGINES) > len(clients) // 6
+    for name in ENGINES:
+        assert accepted_packets(mixed[name]) >= 2 * taken[name], "each client sent a SYN and its request"
+
+
+def accepted_packets(host: Host) -> float:
+    """As monitoring hears of them."""
+    families = text_string_to_metric_families(host.vipcast("metrics").stdout)
+    samples = [sample for family in families for sample in family.samples if sample.name == "vipcast_packets_total"]
+    return sum(sample.value for sample in samples if sample.labels["verdict"] == "accepted")
 
 
 @pytest.mark.parametrize("leaver", ENGINES)

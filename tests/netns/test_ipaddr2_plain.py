@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from agents.ipaddr2 import ParameterError, PlainAddress, shared_address
+from agents.ipaddr2 import ParameterError, PlainAddress, shared_address, surroundings
 from datapath.frames import Arp, ArpOperation, parse_arp
 from tests.lab.namespaces import CLONE_NEWNET, setns
+from tests.netns import named
 
 pytestmark = pytest.mark.root
 
@@ -53,7 +54,7 @@ class Pair:
 
     def build(self) -> None:
         for namespace in (self.host, self.client):
-            ip("netns", "add", namespace)
+            named.add(namespace)
         ip("-n", self.host, "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", self.client)
         ip("-n", self.host, "addr", "add", "192.168.110.121/24", "dev", "eth0")
         for namespace in (self.host, self.client):
@@ -67,7 +68,7 @@ class Pair:
         if self.tap is not None:
             self.tap.close()
         for namespace in (self.host, self.client):
-            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
+            named.delete(namespace)
 
     def addresses(self) -> list[dict[str, object]]:
         return [
@@ -234,8 +235,26 @@ async def test_wrong_parameters_are_not_configured_and_change_nothing(pair: Pair
 
 
 async def test_the_shared_address_of_a_clone_is_placed_and_has_the_mac_that_every_host_computes(pair: Pair) -> None:
-    found = shared_address("VIP", {"ip": "192.168.110.120", "cidr_netmask": "24", "clusterip_hash": "sourceip"}, 4)
+    given = {"ip": "192.168.110.120", "cidr_netmask": "24", "clusterip_hash": "sourceip"}
+    found = shared_address("VIP", given, 4, surroundings())
     assert (found.interface, found.prefixlen, found.slots, found.seed) == ("eth0", 24, 4, 0)
     assert found.mac == "21:37:6f:88:c2:a0"
     with pytest.raises(ParameterError, match="clone-max=0"):
-        shared_address("VIP", {"ip": "192.168.110.120"}, 0)
+        shared_address("VIP", {"ip": "192.168.110.120"}, 0, surroundings())
+
+
+@pytest.mark.parametrize(("address", "prefixlen"), [("192.168.110.120", 24), ("fd77:110::78", 64)])
+async def test_an_address_that_somebody_else_has_is_not_taken_unless_forced(
+    pair: Pair, address: str, prefixlen: int
+) -> None:
+    nodad = ["nodad"] if ":" in address else []
+    ip("-n", pair.client, "addr", "add", f"{address}/{prefixlen}", "dev", "eth0", *nodad)
+    (link,) = json.loads(ip("-n", pair.client, "-j", "link", "show", "dev", "eth0"))
+    wanted = {"ip": address, "nic": "eth0", "cidr_netmask": str(prefixlen)}
+    code, reason = await agent(**wanted).run("start")
+    assert code == 1
+    assert reason.startswith(f"{address} is claimed by {link['address']} on eth0")
+    assert "duplicate_address=force" in reason
+    assert (await agent(**wanted).run("monitor"))[0] == 7
+    assert await agent(**wanted, duplicate_address="force").run("start") == (0, "")
+    assert await agent(**wanted).run("stop") == (0, "")

@@ -83,7 +83,7 @@ def test_a_killed_host_takes_its_processes_and_interfaces_with_it(lab: Lab) -> N
     assert not lab["a1"].up
     assert not hears(lab.gw, lab.address("a1"))
     lab.boot("a1")
-    assert hears(lab.gw, lab.address("a1"))
+    wait_until(lambda: hears(lab.gw, lab.address("a1")), 10, "the host again")
 
 
 def test_a_stopped_host_answers_pings_by_its_kernel_but_none_of_its_programs_runs(lab: Lab) -> None:
@@ -129,6 +129,35 @@ def test_loss_drops_some_frames_and_full_loss_all(lab: Lab) -> None:
     assert not hears(lab.gw, lab.address("a2"))
     lab.loss(0)
     wait_until(lambda: hears(lab.gw, lab.address("a2")), 5, "a segment without loss")
+
+
+def test_a_second_network_is_cut_apart_and_darkened_by_itself() -> None:
+    with Lab(hosts=3, links=2) as lab:
+        one, two = lab["a1"], lab["a2"]
+        assert "192.168.111.121/24" in one.run("ip", "-br", "address", "show", "eth1").stdout
+        assert "eth1" not in lab.gw.run("ip", "-br", "link").stdout
+        assert hears(one, "192.168.111.122")
+        lab.partition(["a1"], ["a2"], link=1)
+        assert not hears(one, "192.168.111.122")
+        assert hears(one, "192.168.111.123")
+        assert hears(one, "192.168.110.122")
+        lab.heal()
+        lab.loss(100, "a1", link=0)
+        assert not hears(one, "192.168.110.122")
+        assert hears(one, "192.168.111.122")
+        lab.loss(0)
+        lab.unplug("a2", link=1)
+        assert carriers(two) == ["1", "0"]
+        lab.plug("a2", link=1)
+        lab.unplug("a2")
+        assert carriers(two) == ["0", "0"]
+        lab.kill("a2")
+        lab.boot("a2")
+        wait_until(lambda: hears(one, "192.168.111.122"), 5, "a2 on the second network again")
+
+
+def carriers(host: Host) -> list[str]:
+    return host.shell("cat /sys/class/net/eth0/carrier /sys/class/net/eth1/carrier").stdout.split()
 
 
 def test_captures_see_both_directions_on_every_host_in_order_of_time(lab: Lab) -> None:

@@ -77,6 +77,10 @@ class Ordeal:
 
     # -- in between
 
+    def watch(self, host: str) -> None:
+        """Capture on a host that has booted again: its interface is another one."""
+        self._capture.add(self.lab[host])
+
     def await_traffic(self, since_ns: int, bound_s: float = WHOLE_S) -> None:
         """Wait until the newest ten attempts at every slot succeeded, all started after a moment."""
 

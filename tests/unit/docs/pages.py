@@ -9,7 +9,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = ROOT / "docs" / "guide"
 
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"(?P<marks>(?:^ *<!--[^\n]*-->\n)*)^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+_MARK = re.compile(r"<!-- (?P<text>.*?) -->")
 _LINK = re.compile(r"\[[^\]\n]+\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(?P<text>.+)$", re.MULTILINE)
 _CODE = re.compile(r"`(?P<text>[^`\n]+)`")
@@ -22,6 +26,8 @@ class Block:
     page: Path
     language: str
     text: str
+    marks: tuple[str, ...]
+    """comments of HTML above the fence, which no reader sees"""
 
 
 def pages() -> list[Path]:
@@ -30,7 +36,12 @@ def pages() -> list[Path]:
 
 def blocks(page: Path) -> list[Block]:
     return [
-        Block(page, match["language"], re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE))
+        Block(
+            page,
+            match["language"],
+            re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE),
+            tuple(_MARK.findall(match["marks"])),
+        )
         for match in _FENCE.finditer(page.read_text())
     ]
 

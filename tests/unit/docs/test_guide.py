@@ -41,7 +41,7 @@ def typed(block: Block) -> Iterator[str]:
     if block.language not in SHELL:
         return
     for line in block.text.splitlines():
-        command = _PROMPT.sub("", line.strip())
+        command = _PROMPT.sub("", line.strip()).partition(" | ")[0]
         if command.startswith("vipcast "):
             yield command
 
