@@ -187,9 +187,13 @@ class SlotDuty:
         self.failed.clear()
 
     def lost(self, addresses: Iterable[str]) -> None:
-        """This host has lost what these need: the kernel is told again, and says what is missing."""
+        """This host has lost what these need: the kernel is told again, and says what is missing.
+
+        Until it has, it may hold them as before, and nothing is reported of them (rule 22).
+        """
         gone = frozenset(addresses)
         self.have = {address: want for address, want in self.have.items() if address not in gone}
+        self.have_generation = {key: g for key, g in self.have_generation.items() if key[0] not in gone}
 
     def _is_latched(self, address: str, number: int, slots: Mapping[int, Slot]) -> bool:
         slot = slots.get(number)

@@ -402,3 +402,23 @@ def test_a_successor_opens_before_anything_is_planned_by_the_entry_that_lets_it(
             host.executor.kernel_did(cluster.state, kernel, {})
     cluster.state.conclude(entered)
     assert new.executor.take(cluster.state, new.now_ns).kernel is None, "it has it already"
+
+
+def test_a_host_that_lacks_something_says_that_its_slots_are_closed_only_once_its_kernel_has_said_so() -> None:
+    cluster, old, _, number = moving()
+    old.step()
+    assert old.slot(number) is SlotState.DRAINING
+    old.executor.slots.lost(["VIP"])
+    effects = old.executor.take(cluster.state, old.now_ns)
+    assert effects.kernel is not None
+    assert effects.proposals == []
+    old.executor.kernel_refused(old.now_ns)
+    old.now_ns += 10 * SECOND_NS
+    again = old.executor.take(cluster.state, old.now_ns)
+    assert again.kernel is not None
+    assert again.proposals == []
+    old.executor.kernel_did(cluster.state, {}, {"VIP": "no interface eth0"})
+    reports = [
+        report for report in old.executor.take(cluster.state, old.now_ns).proposals if isinstance(report, Slots)
+    ]
+    assert ("closed", [number]) in [(report.what, list(report.generations)) for report in reports]
