@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -103,20 +103,22 @@ class Host:
         wait_for("the signal", lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in state)
 
     def apply(self, states: Mapping[int, SlotState], kind: HashKind = HashKind.SOURCEIP_SOURCEPORT) -> list[Change]:
+        return self.insist([Wish(address(kind), states)])
+
+    def insist(self, wishes: Sequence[Wish]) -> list[Change]:
         """As often as it takes: on a busy machine the forwarder may not confirm a closing at once."""
         end = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return self.apply_once(states, kind)
+                with self.station.inside():
+                    return self.engine.apply(wishes)
             except HelperAwayError:
                 if time.monotonic() >= end:
                     raise
 
-    def apply_once(
-        self, states: Mapping[int, SlotState], kind: HashKind = HashKind.SOURCEIP_SOURCEPORT
-    ) -> list[Change]:
+    def apply_once(self, states: Mapping[int, SlotState]) -> list[Change]:
         with self.station.inside():
-            return self.engine.apply([Wish(address(kind), states)])
+            return self.engine.apply([Wish(address(), states)])
 
     def accepted(self) -> int:
         return sum(c.packets for c in self.engine.counters() if c.verdict == "accepted")

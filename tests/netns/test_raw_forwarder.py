@@ -143,17 +143,15 @@ def test_what_is_queued_is_heard_out_although_the_same_table_takes_away_the_last
     other = replace(address(), resource="VIP6", ip=IPv6Address("fd00::120"), prefixlen=64)
     states = dict.fromkeys(range(SLOTS), SlotState.NOTING)
     tap = solo.tap()
-    with host.station.inside():
-        host.engine.apply([Wish(address(), states), Wish(other, ALL_OPEN)])
-        host.signal(signal.SIGSTOP)
-        for port in range(20001, 20051):
-            solo.send(syn(port), tap)
-        drained = Wish(address(), dict.fromkeys(range(SLOTS), SlotState.DRAINING))
-        with pytest.raises(UnconfirmedError):
-            host.engine.apply([drained])
-        host.signal(signal.SIGCONT)
-        wait_for("the forwarder", lambda: host.engine.ailment() is None)
-        host.engine.apply([drained])
+    host.insist([Wish(address(), states), Wish(other, ALL_OPEN)])
+    host.signal(signal.SIGSTOP)
+    for port in range(20001, 20051):
+        solo.send(syn(port), tap)
+    drained = dict.fromkeys(range(SLOTS), SlotState.DRAINING)
+    with pytest.raises(UnconfirmedError):
+        host.apply_once(drained)
+    host.signal(signal.SIGCONT)
+    host.apply(drained)
     assert len({packet[TCP].dport for packet in tap.heard(0.5)}) == 50
     tap.close()
 
