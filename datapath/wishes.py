@@ -132,17 +132,33 @@ def whom_it_concerns(prepared: frozenset[Address] | None, after: Sequence[Addres
     return [address for address in after if address not in prepared], not prepared.issubset(after)
 
 
-def changed_slots(before: Mapping[int, SlotState], after: Mapping[int, SlotState]) -> list[int]:
-    """Slots whose state differs, in order; what is not named is closed.  Thousands of slots change in one lease."""
-    if not (before and after):
-        return [slot for slot, state in sorted((before or after).items()) if state]
+Transition = tuple[SlotState, SlotState]
+"""state before, state after"""
+
+
+def transitions(before: Mapping[int, SlotState], after: Mapping[int, SlotState]) -> dict[Transition, list[int]]:
+    """Slots whose state differs, by how; what is not named is closed.
+
+    Thousands of slots change at once, in a handful of ways: what is asked of each way need not be asked of each slot.
+    """
     closed = SlotState.CLOSED
     was, is_ = before.get, after.get
-    return [slot for slot in sorted(before.keys() | after.keys()) if was(slot, closed) is not is_(slot, closed)]
+    found: dict[Transition, list[int]] = {}
+    way: Transition = (closed, closed)
+    slots: list[int] = []
+    for slot in sorted(before.keys() | after.keys()) if before and after else sorted(before or after):
+        old, new = was(slot, closed), is_(slot, closed)
+        if old is new:
+            continue
+        if old is not way[0] or new is not way[1]:  # neighbours mostly go the same way, and to hash it is dear
+            way = old, new
+            slots = found.setdefault(way, [])
+        slots.append(slot)
+    return found
 
 
 def _slot_changes(old: Wish, new: Wish) -> list[Change]:
     by_state: dict[SlotState, list[int]] = {}
-    for slot in changed_slots(old.states, new.states):
-        by_state.setdefault(new.states.get(slot, SlotState.CLOSED), []).append(slot)
-    return [Change(new.address.resource, _WORDS[state], tuple(slots)) for state, slots in by_state.items()]
+    for (_, state), slots in transitions(old.states, new.states).items():
+        by_state.setdefault(state, []).extend(slots)
+    return [Change(new.address.resource, _WORDS[state], tuple(sorted(slots))) for state, slots in by_state.items()]

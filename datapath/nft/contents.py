@@ -2,66 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import Any
 
-from datapath.engine import SlotState
 from datapath.netlink import Message
 from datapath.nft.blocks import flush_set, list_element, packed_elements
 from datapath.nft.names import STATE_CHAINS, Names, Part
 from datapath.nft.protocol import ELEMENT, Family, Msg, Verdict
 from datapath.nft.states import HEARD_TIMEOUT_MS, SYN_TIMEOUT_MS
-from datapath.wishes import changed_slots
+from datapath.wishes import Transition
 
 _port = Struct("!Hxx")
 
 
-def set_slots(
-    ip: IPv4Address | IPv6Address, before: Mapping[int, SlotState], after: Mapping[int, SlotState]
-) -> list[Message]:
-    """Move each slot whose state differs: an element cannot be changed, but replaced within a transaction."""
-    moved = changed_slots(before, after)
-    leaving = [number for number in moved if before.get(number)] if before else []
-    entering = {number: STATE_CHAINS[after[number]] for number in moved if after.get(number)} if after else {}
+def set_slots(ip: IPv4Address | IPv6Address, ways: Mapping[Transition, Sequence[int]]) -> list[Message]:
+    """Move slots from state to state: an element cannot be changed, but replaced within a transaction."""
+    leaving = [slot for (before, _), slots in ways.items() if before for slot in slots]
+    entering: dict[Part, list[int]] = {}
+    for (_, after), slots in ways.items():
+        if after:
+            entering.setdefault(STATE_CHAINS[after], []).extend(slots)
     return _replace(ip, leaving, entering)
 
 
 def note_syns(ip: IPv4Address | IPv6Address, slots: Iterable[int]) -> list[Message]:
     """Slots that are open go on so, and each new SYN to them is noted (the first step of draining)."""
-    chosen = dict.fromkeys(slots, Part.NOTING)
-    return _replace(ip, list(chosen), chosen)
+    chosen = list(slots)
+    return _replace(ip, chosen, {Part.NOTING: chosen})
 
 
 def reopen(ip: IPv4Address | IPv6Address, slots: Iterable[int]) -> list[Message]:
     """Take `note_syns` back."""
-    chosen = dict.fromkeys(slots, Part.OPEN)
-    return _replace(ip, list(chosen), chosen)
+    chosen = list(slots)
+    return _replace(ip, chosen, {Part.OPEN: chosen})
 
 
-def _replace(ip: IPv4Address | IPv6Address, leaving: Sequence[int], entering: Mapping[int, Part]) -> list[Message]:
+def _replace(
+    ip: IPv4Address | IPv6Address, leaving: Sequence[int], entering: Mapping[Part, Sequence[int]]
+) -> list[Message]:
     own = Names.of(ip)
-    by_part = {
-        part: {"verdict": {"code": Verdict.GOTO, "chain": own.chain(part)}} for part in set(entering.values())
-    }
-    # thousands of slots differ in four bytes only: the rest of an element is packed once
-    taken_out = _element_of_a_slot({})
-    put_in = {part: _element_of_a_slot({"data": data}) for part, data in by_part.items()}
-    removals = [taken_out(slot) for slot in leaving]
-    additions = [put_in[part](slot) for slot, part in entering.items()]
+    additions: list[bytes] = []
+    for part, slots in entering.items():
+        to_chain = {"verdict": {"code": Verdict.GOTO, "chain": own.chain(part)}}
+        additions += _elements_of_slots({"data": to_chain}, slots)
     return [
-        *packed_elements(Msg.DELSETELEM, own.slots, removals, "close slots"),
+        *packed_elements(Msg.DELSETELEM, own.slots, _elements_of_slots({}, leaving), "close slots"),
         *packed_elements(Msg.NEWSETELEM, own.slots, additions, "open slots"),
     ]
 
 
-def _element_of_a_slot(more: Mapping[str, Any]) -> Callable[[int], bytes]:
-    """Packs elements of a slots map that differ in their slots only."""
+def _elements_of_slots(more: Mapping[str, Any], slots: Sequence[int]) -> list[bytes]:
+    """Elements of a slots map: thousands differ in four bytes only, and the rest is packed once."""
     sample = list_element(ELEMENT.pack({"key": {"value": b"slot"}, **more}))
     head, tail = sample.split(b"slot")
     pack = Struct(f"={len(head)}sI{len(tail)}s").pack
-    return lambda slot: pack(head, slot, tail)
+    return [pack(head, slot, tail) for slot in slots]
 
 
 def keep_flows(ip: IPv4Address | IPv6Address, flows: Iterable[bytes]) -> list[Message]:

@@ -21,7 +21,7 @@ from datapath.nft.protocol import NETLINK_NETFILTER, batch
 from datapath.nft.readback import Reader
 from datapath.nft.structure import Structure
 from datapath.nft.talks import Talks
-from datapath.wishes import check, differences, whom_it_concerns
+from datapath.wishes import check, differences, transitions, whom_it_concerns
 
 _NOT_AS_WE_LEFT_IT = frozenset({errno.ENOENT, errno.EEXIST, errno.EBUSY})
 
@@ -180,7 +180,7 @@ class NftEngine:
             messages = self._structural(held, wanted)
             for move in moves:
                 messages += self._talks.begin(self._reader, move)
-                messages += contents.set_slots(move.ip, move.before, move.after)
+                messages += contents.set_slots(move.ip, move.ways)
                 messages += self._kept.messages(move)
             if messages:
                 self._transact(messages)
@@ -322,7 +322,7 @@ def _add(wish: Wish) -> list[Message]:
     return [
         *ruleset.add_address(address),
         *belts.share_mac(address),
-        *contents.set_slots(address.ip, {}, wish.states),
+        *contents.set_slots(address.ip, transitions({}, wish.states)),
     ]
 
 

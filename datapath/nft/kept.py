@@ -72,14 +72,16 @@ class Kept:
         if before.states == wish.states:
             return
         self._revision[ip] = self._revision.get(ip, 0) + 1
-        self._ready[ip] = self._ready.get(ip, frozenset()) & _not_open(wish)
+        ready = self._ready.get(ip, frozenset())
+        self._ready[ip] = frozenset(number for number in ready if _is_listable(wish, number))
         if ends_a_move(before, wish):
             self._to_forget.add(ip)
             self._forget_all(wish)
 
     def prepare(self, wish: Wish) -> Iterator[None]:
         """Put there, step by step, the connections of all slots that are not simply open."""
-        ip, slots = wish.address.ip, _not_open(wish)
+        ip = wish.address.ip
+        slots = frozenset(number for number in range(wish.address.slots) if _is_listable(wish, number))
         if slots <= self._ready.get(ip, frozenset()):
             return
         began = self._revision.get(ip)
@@ -177,6 +179,6 @@ class Kept:
             yield
 
 
-def _not_open(wish: Wish) -> frozenset[int]:
-    """Slots whose connections can be listed beforehand: what is new in them is noted, or dropped."""
-    return frozenset(n for n in range(wish.address.slots) if wish.states.get(n) is not SlotState.OPEN)
+def _is_listable(wish: Wish, number: int) -> bool:
+    """Whether a slot's connections can be listed beforehand: what is new in it is noted, or dropped."""
+    return wish.states.get(number) is not SlotState.OPEN

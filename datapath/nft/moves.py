@@ -6,7 +6,7 @@ noting begins has its socket (a half-open one) in the list that is read; one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
@@ -15,7 +15,7 @@ from datapath.flows import connections
 from datapath.hashing import Unhashable
 from datapath.lanes import slots_of
 from datapath.nft.contents import flow_key_of, name_of
-from datapath.wishes import changed_slots
+from datapath.wishes import Transition, transitions
 
 MOVING = frozenset(state for state in SlotState if state.drains or state.opens)
 NOTED = MOVING | {SlotState.NOTING}
@@ -28,9 +28,8 @@ class Movement:
 
     address: Address
     before: Mapping[int, SlotState]
-    after: Mapping[int, SlotState]
-    changed: Mapping[int, tuple[SlotState, SlotState]]
-    """slot → (state before, state after), only where they differ"""
+    ways: Mapping[Transition, Sequence[int]]
+    """(state before, state after) → slots"""
 
     @property
     def ip(self) -> IPv4Address | IPv6Address:
@@ -39,36 +38,33 @@ class Movement:
     @property
     def to_note(self) -> list[int]:
         """Open slots that are to drain: their new SYNs are noted first."""
-        return sorted(n for n, change in self.changed.items() if change[0] is SlotState.OPEN and change[1].drains)
+        return sorted(self._slots(lambda before, after: before is SlotState.OPEN and after.drains))
 
     @property
     def to_keep(self) -> set[int]:
         """Slots that begin to move: the flows of local sockets stay here."""
-        return {
-            number
-            for number, (before, after) in self.changed.items()
-            if (after.drains and not before.drains) or (after.opens and not before.opens)
-        }
+        return set(
+            self._slots(
+                lambda before, after: (after.drains and not before.drains) or (after.opens and not before.opens)
+            )
+        )
 
     @property
     def beginning(self) -> set[int]:
         """Slots that begin to move gently: what was noted in an earlier move of theirs means nothing."""
-        return {
-            number for number, (before, after) in self.changed.items() if after in NOTED and before not in NOTED
-        }
+        return set(self._slots(lambda before, after: after in NOTED and before not in NOTED))
 
     @property
     def ended(self) -> bool:
         """Some slot's move is over."""
-        return any(before in NOTED and after not in NOTED for before, after in self.changed.values())
+        return any(before in NOTED and after not in NOTED for before, after in self.ways)
+
+    def _slots(self, goes: Callable[[SlotState, SlotState], bool]) -> list[int]:
+        return [slot for way, slots in self.ways.items() if goes(*way) for slot in slots]
 
 
 def movement(held: Wish, wanted: Wish) -> Movement:
-    before, after = held.states, wanted.states
-    closed = SlotState.CLOSED
-    was, is_ = before.get, after.get
-    changed = {number: (was(number, closed), is_(number, closed)) for number in changed_slots(before, after)}
-    return Movement(wanted.address, before, after, changed)
+    return Movement(wanted.address, held.states, transitions(held.states, wanted.states))
 
 
 def ends_a_move(held: Wish, wanted: Wish) -> bool:

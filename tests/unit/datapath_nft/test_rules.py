@@ -18,6 +18,7 @@ from datapath.nft.moves import movement, slots_of_keys
 from datapath.nft.names import CHAIN_STATES, STATE_CHAINS, Names, Part, describe, recognise
 from datapath.nft.protocol import ELEMENTS, Msg, Verdict, payload_of
 from datapath.nft.rules import chains_of
+from datapath.wishes import transitions
 
 ADDRESS = Address(
     resource="VIP",
@@ -125,15 +126,15 @@ def test_adding_and_removing_an_address_name_the_same_objects() -> None:
 def test_only_slots_that_change_are_said() -> None:
     before = {1: OPEN, 2: OPEN, 3: DRAINING, 4: OPEN}
     after = {1: OPEN, 2: DRAINING, 4: CLOSED, 5: OPENING}
-    removals, additions = contents.set_slots(ADDRESS.ip, before, after)
+    removals, additions = contents.set_slots(ADDRESS.ip, transitions(before, after))
     assert _slots(removals) == {2: "", 3: "", 4: ""}
     prefix = "vip-192.168.110.120"
     assert _slots(additions) == {2: f"{prefix}-draining", 5: f"{prefix}-opening"}
-    assert contents.set_slots(ADDRESS.ip, before, dict(before)) == []
+    assert contents.set_slots(ADDRESS.ip, transitions(before, dict(before))) == []
 
 
 def test_thousands_of_slots_are_said_in_messages_of_bounded_size() -> None:
-    messages = contents.set_slots(ADDRESS.ip, {}, dict.fromkeys(range(65_536), OPEN))
+    messages = contents.set_slots(ADDRESS.ip, transitions({}, dict.fromkeys(range(65_536), OPEN)))
     assert sum(len(_slots(message)) for message in messages) == 65_536
     assert max(len(message.body) for message in messages) < 1 << 16
 
@@ -191,7 +192,7 @@ def test_what_a_move_asks_for() -> None:
     assert move.to_keep == {1, 3}
     assert move.ended
     assert not movement(held, held).ended
-    assert movement(held, held).changed == {}
+    assert movement(held, held).ways == {}
 
 
 @pytest.mark.parametrize("kind", list(HashKind))
