@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("tests.netns.engine_contract")
 
 from datapath.engine import HashKind, SlotState, Wish  # noqa: E402
 from datapath.mac import agents_seed  # noqa: E402
-from tests.netns import actions  # noqa: E402
+from tests.netns import actions, raw_runner  # noqa: E402
 from tests.netns.engine_contract import (  # noqa: E402
     ADDRESS,
     LONG_LEASE_MS,
@@ -24,6 +24,7 @@ from tests.netns.engine_contract import (  # noqa: E402
     PORT,
     many_sources,
     slot_of_source,
+    until,
 )
 from tests.netns.frames import breaking_resets, tcp_flags  # noqa: E402
 from tests.netns.segment import CLIENT, CLIENTS, PREFIXLEN, VIP, Member, Segment  # noqa: E402
@@ -32,7 +33,11 @@ pytestmark = pytest.mark.root
 
 HOSTS = 3
 SHARED = replace(ADDRESS, hash_kind=HashKind.SOURCEIP, seed=agents_seed(ADDRESS.ip, PREFIXLEN), slots=HOSTS)
-ENGINES = ("datapath.nft.engine:NftEngine", "datapath.bpf.engine:BpfEngine")
+ENGINES = {
+    "nft": "datapath.nft.engine:NftEngine",
+    "bpf": "datapath.bpf.engine:BpfEngine",
+    "raw": "datapath.raw.engine:RawEngine",
+}
 AGENTS_RULES = """
 table ip IPaddr2_peer {{
     chain prerouting {{
@@ -76,16 +81,16 @@ def segment() -> Iterator[Segment]:
         yield segment
 
 
-@pytest.mark.parametrize("maker", ENGINES, ids=["nft", "bpf"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_hosts_of_the_agent_are_taken_over_one_by_one_and_no_client_changes_its_host(
-    segment: Segment, tmp_path: Path, maker: str
+    segment: Segment, tmp_path: Path, engine: str
 ) -> None:
     for number, host in enumerate(segment.hosts):
         start_agent(host, number + 1)
     assert_each_client_has_its_host(segment, first_port=20_000)
     for number, host in enumerate(segment.hosts):
         stop_agent(host)
-        host.engine.call(actions.start_engine, maker, str(tmp_path / host.name))
+        start_engine(host, engine, str(tmp_path / host.name))
         host.engine.call(actions.apply, [Wish(SHARED, {number: SlotState.OPEN})])
         host.engine.call(actions.renew, LONG_LEASE_MS)
         # so many hosts are ours by now, the others the agent's
@@ -93,6 +98,14 @@ def test_hosts_of_the_agent_are_taken_over_one_by_one_and_no_client_changes_its_
     for host in segment.hosts:
         host.engine.call(actions.remove)
         host.engine.call(actions.close)
+        host.service.call(raw_runner.unserve)
+
+
+def start_engine(host: Member, engine: str, run_dir: str) -> None:
+    host.engine.call(actions.start_engine, ENGINES[engine], run_dir)
+    if engine == "raw":
+        host.service.call(raw_runner.serve, run_dir)
+        assert until(lambda: host.engine.call(raw_runner.forwarder_is_well), 1) == 1
 
 
 def assert_each_client_has_its_host(segment: Segment, first_port: int) -> None:
