@@ -63,6 +63,8 @@ class SharedAddresses:
         """the node whose own MAC this is; "": none that is known"""
         self.claimed: Callable[[str], None] = log.warning
         """somebody else claims one of our addresses: a sentence, at most once a minute about each"""
+        self.unrenewed: Callable[[], None] = lambda: None
+        """the kernel has not taken the lease: what it lacks for that is worth a look"""
         self._duplicates = DuplicateCheck(lambda: self.answered())  # noqa: PLW0108 - it comes later
         self._strangers = Strangers()
         self._applying = Applying(engine, lambda: self.answered())  # noqa: PLW0108 - it comes later
@@ -250,6 +252,7 @@ class SharedAddresses:
             self.replace_deadline(deadline_ns)
         except DatapathError as error:
             log.error("the lease could not be renewed, so this host falls silent: %s", error)
+            self.unrenewed()
 
     def kernel_until_ns(self) -> int:
         """Until when the kernel accepts what it holds, as a former process may have left it; 0: nothing, or unknown."""
@@ -298,14 +301,15 @@ class SharedAddresses:
         """Mend what somebody else changed; what could not be mended is tried again next time."""
         if not self.serving:
             return []
+        changes: list[Change] = []
         try:
             changes = self.engine.repair()
+            if changes:
+                # what was made anew has no lease yet; it may be gone again by now
+                self.engine.renew(self._deadline_ns)
             self._respond(list(self.serving))
         except DatapathError as error:
             log.error("%s", error)
-            return []
-        if changes:
-            self.engine.renew(self._deadline_ns)
         return changes
 
     def hindered(self) -> list[str]:
