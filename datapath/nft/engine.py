@@ -43,9 +43,9 @@ class NftEngine:
         self._prepared: frozenset[Address] | None = None
         """the addresses that the host itself was last set up for; slots alone do not concern it"""
         self._deadline_ns = 0
-        self._holds = Holds(self._transact)
-        self._kept = Kept(self._transact)
-        self._talks = Talks(self._transact)
+        self._holds = Holds(self._touch)
+        self._kept = Kept(self._touch)
+        self._talks = Talks(self._touch)
         self._structure = Structure()
         self._generation = 0
         """of the rules when we last looked, plus one for each transaction since that was ours (not the way out's)"""
@@ -148,10 +148,11 @@ class NftEngine:
             messages += ruleset.hook_interface(interface)
         for wish in held.values():
             messages += _add(wish)
+        before = self._look()
         self._transact([*messages, *flows, *renewal(lease)])
-        # in this order: what somebody changes in between is then looked at by the next `repair`
-        self._generation = self._look()
+        self._generation = before + 1
         self._structure.learn(self._reader)
+        self._distrust_what_was_read_after(before + 1)
 
     def _change(self, held: Held, wanted: Held) -> None:
         """From what is held to what is wanted; where somebody has meddled with what is held, all of it anew."""
@@ -176,6 +177,7 @@ class NftEngine:
         noting = [message for move in moves for message in contents.note_syns(move.ip, move.to_note)]
         if noting:
             self._transact(noting)
+        before = self._look()
         try:
             messages = self._structural(held, wanted)
             for move in moves:
@@ -192,6 +194,12 @@ class NftEngine:
         came = [wish.address for wish in wanted.values() if not _stays(held, wish)]
         if left or came:
             self._structure.follow(self._reader, left, came, hooks=_interfaces(held) != _interfaces(wanted))
+            self._distrust_what_was_read_after(before + 1)
+
+    def _distrust_what_was_read_after(self, generation: int) -> None:
+        """What somebody has changed since is in what was read: then the next `repair` puts everything there anew."""
+        if self._look() != generation:
+            self._structure.forget()
 
     def _structural(self, held: Held, wanted: Held) -> list[Message]:
         """Whole addresses and interfaces that come and go."""
@@ -214,7 +222,11 @@ class NftEngine:
     # leases
 
     def renew(self, deadline_ns: int) -> None:
-        self._transact(renewal(term_until(deadline_ns)))
+        term = term_until(deadline_ns)
+        if term.timeout_ms > 0:
+            self._transact(renewal(term))
+        else:
+            self._touch(renewal(term))
         self._deadline_ns = deadline_ns
 
     def deadline_ns(self) -> int:
@@ -315,6 +327,17 @@ class NftEngine:
             return
         self._open.transact(batch(messages))
         self._generation += 1
+
+    def _touch(self, messages: Sequence[Message]) -> None:
+        """Elements of sets alone.  Where they change nothing the kernel counts no generation (nf_tables_commit).
+
+        One that we had counted all the same would hide the next change of somebody else's.
+        """
+        if not messages:
+            return
+        before = self._reader.generation()
+        self._open.transact(batch(messages))
+        self._generation += min(self._reader.generation() - before, 1)
 
 
 def _add(wish: Wish) -> list[Message]:

@@ -23,6 +23,10 @@ class Structure:
         self._rules: dict[tuple[Family, str], bytes] = {}
         """chain → its rules, digested"""
 
+    def forget(self) -> None:
+        """It is not known what should be there."""
+        self._frame, self._hooked, self._rules = frozenset(), frozenset(), {}
+
     def learn(self, reader: Reader) -> None:
         """All of it, anew."""
         self._frame, self._hooked = reader.frame(), reader.base_chains()

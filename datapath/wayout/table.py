@@ -94,6 +94,7 @@ class WayOut:
         if is_known and chosen == self._chosen and self._shape and not mended:
             return []
         fresh = mended or not self._shape or chosen != self._chosen
+        before = self._read_generation() - self.transactions
         try:
             self._transact(self._messages(wanted, chosen, fresh=fresh))
         except KernelError as refusal:
@@ -101,10 +102,12 @@ class WayOut:
                 return self._make_do(wanted, refusal)
             if fresh:
                 raise
-            self._transact(self._messages(wanted, chosen, fresh=True))  # somebody has meddled with it meanwhile
+            fresh = True  # somebody has meddled with it meanwhile
+            before = self._read_generation() - self.transactions
+            self._transact(self._messages(wanted, chosen, fresh=True))
         hooks_alike = _interfaces(wanted) == _interfaces(self._shared) and not fresh
         self._shared, self._named, self._chosen = wanted, self._contents(wanted), chosen
-        self._look(anew=not hooks_alike)
+        self._look(before + self.transactions, anew=not hooks_alike)
         if not mended:
             return []
         detail = f"the table {rules.NAME} had been changed by somebody else, and is ours again"
@@ -163,14 +166,17 @@ class WayOut:
         self._generation = generation
         return True
 
-    def _look(self, *, anew: bool) -> None:
-        """Remember what is there by our doing; `anew`: chains and rules are others than before."""
-        # in this order: what somebody changes in between is looked at next time
+    def _look(self, generation: int, *, anew: bool) -> None:
+        """Remember what is there by our doing, which made this generation; `anew`: rules are others than before.
+
+        Where somebody has changed something in between, what was read is not ours alone: it is made anew next time.
+        """
         self._looks = 0
-        generation = self._read_generation()
         if anew or generation != self._generation + 1:
             self._shape = self._read_shape()
         self._generation = generation
+        if self._read_generation() != generation:
+            self._shape = frozenset()
 
     def _read_generation(self) -> int:
         body = self._open.get(message(Msg.GETGEN, Family.NETDEV, b"", "tell the generation of its rules"))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address
@@ -45,6 +46,20 @@ def give_up_privileges() -> None:
     """This process is an ordinary user's from now on."""
     os.setresgid(65_534, 65_534, 65_534)
     os.setresuid(65_534, 65_534, 65_534)
+
+
+def flush_after(transactions: int) -> None:
+    """Somebody flushes all rules in the very moment in which so many transactions of this process have ended."""
+    real, left = Socket.transact, [transactions]
+
+    def transact(self: Socket, messages: Sequence[Message]) -> None:
+        real(self, messages)
+        left[0] -= 1
+        if not left[0]:
+            Socket.transact = real  # type: ignore[method-assign]
+            subprocess.run(["nft", "flush", "ruleset"], check=True)
+
+    Socket.transact = transact  # type: ignore[method-assign]
 
 
 def generation() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import time
@@ -114,6 +115,40 @@ class TestNftEngine(
                 ("vipcast-out", "repaired"),
             }
             assert host.engine.call(actions.repair) == []
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    def test_rules_that_are_flushed_after_a_transaction_that_changed_nothing_are_missed(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        """The kernel counts no generation for it."""
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert host.engine.call(actions.repair) == []
+        for _ in range(2):
+            host.engine.call(actions.renew_until, 0)
+        host.run("nft", "flush", "ruleset")
+        assert {change.address for change in host.engine.call(actions.repair)} == {"VIP", "vipcast-out"}
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
+
+    @pytest.mark.parametrize("transactions", [1, 2, 3])
+    def test_rules_that_are_flushed_while_they_are_made_anew_are_made_once_more(
+        self, segment: Segment, hosts: list[Member], transactions: int
+    ) -> None:
+        host = hosts[0]
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.run("nft", "flush", "ruleset")
+        host.engine.call(nft_actions.flush_after, transactions)
+        host.engine.call(actions.repair)
+        with contextlib.suppress(DatapathError):
+            host.engine.call(actions.renew, LONG_LEASE_MS)
+        host.engine.call(actions.repair)
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert host.engine.call(actions.repair) == []
+        assert host.engine.call(actions.state) == [OPEN]
+        assert "vipcast-out" in host.run("nft", "list", "tables")
         assert outcomes(segment, many_sources(10), PATIENCE_S) == {"h1"}
 
     def test_a_wish_that_meets_a_flushed_ruleset_is_carried_out(
