@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import agreement, commit, footprint, gap, moves, packets, scheduler, suspicion
+from bench import agreement, commit, footprint, gap, moves, packets, repair, scheduler, suspicion
 from bench.page import put_into
 from bench.report import Report
 
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "suspicion": suspicion.measure,
     "packets": packets.measure,
     "moves": moves.measure,
+    "repair": repair.measure,
     "footprint": footprint.measure,
     "scheduler": scheduler.measure,
 }

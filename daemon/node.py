@@ -109,6 +109,7 @@ class Node:
             state, core, journal, measures, self.outstanding, self._expects, self._snapshot, self._hasten
         )
         self.repairs = Repairs(addresses, executor, journal, self.pump)
+        addresses.unrenewed = self.repairs.hasten
         self.silence = Silence(panic, executor, quorumless, self.outstanding, self.propose)
         self.transport: Transport | None = None
         self.lateness = Lateness()
