@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
 
 from daemon.cluster.link import Address
+from daemon.cluster.seal import MINOR
 
 STRANGERS_MAX = 128
 """who has the key and is not known: hosts that join, and to them all members (`core.membership`)"""
@@ -48,6 +49,10 @@ class Acquaintances:
     def minors(self) -> Mapping[str, int]:
         """Sender → minor version of its protocol."""
         return dict(self._minors)
+
+    def minor_of(self, name: str) -> int:
+        """Of who was not heard yet: the newest, for an older one passes over what it does not know."""
+        return self._minors.get(name, MINOR)
 
     def is_member(self, name: str) -> bool:
         return name in self._known

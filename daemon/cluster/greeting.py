@@ -13,6 +13,10 @@ session.
     kind KEY:      5 ‖ a key that is to follow, for a version before 2.2 (daemon.cluster.rotation)
     kind WANT:     6 ‖ pieces of a message that are to be sent again (daemon.cluster.repair)
     kind HANDOVER: 7 ‖ a key, sealed once more for the receiving process alone (daemon.cluster.handover)
+    kind ADDRESSED: 8 ‖ length of a name (1) ‖ the name of the one node that it is for ‖ a payload of kind 1 or 3
+
+What is for one node says so itself: where an address is not known on a link it goes by multicast, and anybody on the
+wire can lead a datagram elsewhere.  A vote that is counted by two candidates makes two leaders.
 
 Other kinds are a newer version's: counted, and passed over.
 
@@ -35,6 +39,10 @@ _PROBE = 4
 _KEY = 5
 _WANT = 6
 _HANDOVER = 7
+_ADDRESSED = 8
+
+ADDRESSED_SINCE = 3
+"""minor version of the protocol that understands it"""
 
 
 def data(piece: bytes) -> bytes:
@@ -45,6 +53,12 @@ def data(piece: bytes) -> bytes:
 def unicast_data(piece: bytes) -> bytes:
     """The same, from a sender that hears no multicast."""
     return bytes([_UNICAST]) + piece
+
+
+def addressed(to: str, payload: bytes) -> bytes:
+    """The same for one node alone; `payload` as `data` or `unicast_data` make it."""
+    name = to.encode()
+    return bytes([_ADDRESSED, len(name)]) + name + payload
 
 
 def probe(content: bytes) -> bytes:
@@ -84,7 +98,8 @@ class Judgement:
     proven: bool = False
     """by this very datagram: refuse everything up to its counter"""
     reason: str = ""
-    """why nothing is delivered, if something should have been: `unproven`, `malformed`, `unknown-kind`"""
+    """why nothing is delivered, if something should have been: `unproven`, `malformed`, `unknown-kind`; or if it is for
+    somebody else: `not-for-us`"""
 
 
 class _Peer:
@@ -97,9 +112,10 @@ class _Peer:
 
 
 class Greetings:
-    """Who has greeted this process's session, which is named by `own_salt`."""
+    """Who has greeted this process's session, which is named by `own_salt`; `own` is this node's name."""
 
-    def __init__(self, own_salt: bytes) -> None:
+    def __init__(self, own: str, own_salt: bytes) -> None:
+        self._own = own.encode()
         self._own_salt = own_salt
         self._peers: dict[str, _Peer] = {}
 
@@ -122,10 +138,12 @@ class Greetings:
             peer = self._peers[opened.sender] = _Peer(opened.salt)
         payload = opened.payload
         kind = payload[0] if payload else 0
-        if kind in (_DATA, _UNICAST, _PROBE, _KEY, _WANT, _HANDOVER):
+        if kind in (_DATA, _UNICAST, _PROBE, _KEY, _WANT, _HANDOVER, _ADDRESSED):
             if not peer.proven:
                 return Judgement(answer=self._answer(peer, now_ns), reason="unproven")
             content = payload[1:]
+            if kind == _ADDRESSED:
+                return self._judge_addressed(content)
             if kind == _PROBE:
                 return Judgement(probe=content)
             if kind == _KEY:
@@ -140,7 +158,16 @@ class Greetings:
             peer.proven = peer.proven or now_proven
             wanted = payload[1] == 1 or not peer.proven
             return Judgement(answer=self._answer(peer, now_ns) if wanted else None, proven=now_proven)
-        return Judgement(reason="unknown-kind" if kind > _HANDOVER else "malformed")
+        return Judgement(reason="unknown-kind" if kind > _ADDRESSED else "malformed")
+
+    def _judge_addressed(self, content: bytes) -> Judgement:
+        end = 1 + content[0] if content else 0
+        kind = content[end] if len(content) > end else 0
+        if kind not in (_DATA, _UNICAST):
+            return Judgement(reason="malformed")
+        if content[1:end] != self._own:
+            return Judgement(reason="not-for-us")
+        return Judgement(piece=content[end + 1 :], hears_multicast=kind == _DATA)
 
     def _answer(self, peer: _Peer, now_ns: int) -> bytes | None:
         if peer.answered_ns is not None and now_ns - peer.answered_ns < ANSWER_INTERVAL_NS:

@@ -47,7 +47,7 @@ from daemon.cluster.replay import ReplayWindow
 
 MAGIC = b"vIPc"
 MAJOR = 2
-MINOR = 2
+MINOR = 3
 SALT_BYTES = 16
 SALT_AT = 23
 """offset of the salt in a datagram, for `sieve`"""

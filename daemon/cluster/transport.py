@@ -70,7 +70,7 @@ class Transport:
         self._look: asyncio.TimerHandle | None = None
         self._opened_ns = clock()
         self._probed_ns = self._opened_ns
-        self._greetings = Greetings(salt)
+        self._greetings = Greetings(node, salt)
         self._assembly = Assembly()
         self._asking: asyncio.TimerHandle | None = None
         """runs while a message is unfinished"""
@@ -132,13 +132,12 @@ class Transport:
         return transport
 
     def send(self, to: str | None, message: Message) -> None:
-        """Send to one node (None: to all) on every link; who was not heard yet is reached like all.
+        """Send to one node (None: to all) on every link; who was not heard there yet is reached like all.
 
-        Raises OversizedError.
+        Nobody else takes what is for one node (greeting, ADDRESSED).  Raises OversizedError.
         """
-        addresses = self._acquaintances.addresses_of(to)
         for piece in self._assembly.split(encode(message), self._clock()):
-            self._transmit(self._wrap(piece), addresses)
+            self._carry(to, piece)
         self._counts["messages-sent"] += 1
 
     def known(self, names: Collection[str]) -> None:
@@ -275,6 +274,18 @@ class Transport:
         self._hearing.add_link(name)
         await link.open()
 
+    def _carry(self, to: str | None, piece: bytes) -> None:
+        payload, addresses = self._wrap(piece), self._acquaintances.addresses_of(to)
+        if to is None:
+            self._transmit(payload, addresses)
+        elif self._acquaintances.minor_of(to) >= greeting.ADDRESSED_SINCE:
+            self._transmit(greeting.addressed(to, payload), addresses)
+        else:  # whoever hears it would take it for his own
+            datagram = self._sealer.seal(payload)
+            for link in self._links:
+                if (address := addresses.get(link.name)) is not None:
+                    link.send(datagram, address)
+
     def _transmit(self, payload: bytes, addresses: Mapping[str, Address], key_mark: bytes = b"") -> None:
         datagram = self._sealer.seal(payload, key_mark)
         for link in self._links:
@@ -393,10 +404,10 @@ class Transport:
             self._refusals.counts["malformed"] += 1
             return
         for piece in pieces:
-            self._transmit(self._wrap(piece), self._acquaintances.addresses_of(peer))
+            self._carry(peer, piece)
 
     def _refuse(self, reason: str, source: Address, detail: str) -> None:
-        expected = reason in (Reason.OWN, "unproven", "unknown-message", "unknown-kind") or (
+        expected = reason in (Reason.OWN, "unproven", "not-for-us", "unknown-message", "unknown-kind") or (
             reason == Reason.REPLAYED and len(self._links) > 1
         )
         line = self._refusals.note(reason, source[0], self._clock(), detail)

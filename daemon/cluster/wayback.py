@@ -49,7 +49,7 @@ class WayBack:
         self._keys: tuple[RingKey, ...] = ()
         self._opener: Opener | None = None
         """None: there is no key that is a way back"""
-        self._greetings = Greetings(salt)
+        self._greetings = Greetings(node, salt)
         self._offered_ns: dict[str, int] = {}
         """only of those who may return, so bounded by the roster and the tokens"""
 
@@ -59,7 +59,7 @@ class WayBack:
             return
         self._keys = keys
         self._offered_ns.clear()
-        self._greetings = Greetings(self._own[1])
+        self._greetings = Greetings(*self._own)
         self._opener = Opener(Keyring(keys), self._cluster, own=self._own) if keys else None
         self.identify(self._identity)
 

@@ -22,7 +22,16 @@ from typing import Literal, TypeVar
 import pytest
 
 from daemon.cluster.clock import boot_ns
-from daemon.cluster.messages import BODY_BYTES_MAX, Append, Heartbeat, Message, Proposal, Propose, Reject
+from daemon.cluster.messages import (
+    BODY_BYTES_MAX,
+    Append,
+    Heartbeat,
+    Message,
+    Proposal,
+    Propose,
+    Reject,
+    VoteAnswer,
+)
 from daemon.cluster.seal import Sealer
 from daemon.cluster.statistics import Statistics
 from daemon.cluster.timers import Timers
@@ -286,6 +295,18 @@ def test_a_message_to_a_member_that_was_never_heard_is_multicast(segment: Segmen
     one.send("a3", Reject(1))
     until(lambda: GROUP in destinations(tap))
     tap.close()
+
+
+def test_what_is_for_one_member_is_taken_by_nobody_else_though_it_goes_to_all_where_he_was_not_heard() -> None:
+    """A vote that two candidates count makes two leaders."""
+    with Segment(links=2) as segment:
+        candidate, voter, rival = stations = [segment.station(name) for name in MEMBERS]
+        ip("-n", candidate.namespace, "link", "set", "eth1", "down")
+        acquainted(*stations)
+        voter.send("a1", VoteAnswer(1, True))
+        until(lambda: candidate.heard and rival.statistics().refusals.get("not-for-us"))
+        assert candidate.heard == [("a2", VoteAnswer(1, True))]
+        assert rival.heard == []
 
 
 def destinations(tap: socket.socket) -> list[str]:

@@ -72,7 +72,7 @@ def test_a_field_at_the_end_that_a_newer_one_adds_is_passed_over() -> None:
 
 def test_minor_versions_open_each_others_seals_and_major_ones_do_not() -> None:
     opener = Opener(KEY, "demo", own=("a1", b"o" * 16))
-    for minor in (0, 1, 2, 200):
+    for minor in (0, 1, 2, 3, 200):
         opened = opener.open(Sealer(KEY, "demo", f"n{minor}", 7, salt=b"p" * 16, minor=minor).seal(b"x"))
         assert isinstance(opened, Opened)
         assert opened.minor == minor
@@ -106,6 +106,54 @@ def test_a_transport_hears_an_older_node_and_counts_what_a_newer_one_says_beyond
     statistics = transport.statistics()
     assert statistics.refusals == {"unknown-kind": 2, "unknown-message": 2}
     assert statistics.minors == {"a2": 0, "a3": 9}
+
+
+class Wire:
+    """A link that remembers what it was to send, and whether to one or to all."""
+
+    group, port = "239.192.110.1", 5405
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.to_one: list[bytes] = []
+        self.to_all: list[bytes] = []
+
+    def send(self, datagram: bytes, address: object) -> None:
+        self.to_one.append(datagram)
+
+    def send_to_all(self, datagram: bytes, besides: object) -> None:
+        self.to_all.append(datagram)
+
+    def trust(self, salts: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("minor", [2, 3])
+def test_what_is_for_an_older_node_that_knows_no_addressees_goes_nowhere_but_to_it(minor: int) -> None:
+    """Where it was not heard yet a newer one is reached by multicast, and nobody else takes that."""
+    transport = Transport(
+        cluster="demo",
+        node="a1",
+        members=("a1", "a2", "a3"),
+        key=KEY,
+        incarnation=1,
+        salt=b"o" * 16,
+        algorithm=Algorithm.AES_256_GCM,
+        on_message=lambda sender, message: None,
+        clock=lambda: 0,
+    )
+    heard, unheard = Wire("eth0"), Wire("eth1")
+    transport._links = [heard, unheard]  # type: ignore[list-item]
+    sealer = Sealer(KEY, "demo", "a2", 7, salt=b"p" * 16, minor=minor)
+    transport._receive("eth0", sealer.seal(b"\x02\x00" + b"o" * 16), ("192.0.2.2", 5405))
+    for wire in (heard, unheard):
+        wire.to_one, wire.to_all = [], []
+    transport.send("a2", VoteAnswer(1, True))
+    assert (len(heard.to_one), len(heard.to_all)) == (1, 0)
+    assert (len(unheard.to_one), len(unheard.to_all)) == (0, 0 if minor < greeting.ADDRESSED_SINCE else 1)
+    said = Opener(KEY, "demo", own=("a2", b"p" * 16)).open(heard.to_one[0])
+    assert isinstance(said, Opened)
+    assert said.payload[0] == (1 if minor < greeting.ADDRESSED_SINCE else 8)
 
 
 def test_a_roster_with_an_id_is_one_without_to_an_older_node_in_the_log_and_in_a_snapshot() -> None:

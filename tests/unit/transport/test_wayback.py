@@ -41,7 +41,7 @@ class Comer:
         self.salt = name.encode().ljust(16, b"s")
         self.sealer = Sealer(key, "demo", name, 7, salt=self.salt, minor=minor)
         self.opener = Opener(key, "demo", own=(name, self.salt))
-        self.greetings = Greetings(self.salt)
+        self.greetings = Greetings(name, self.salt)
         self.own = KeyDistribution(Keyring.of(key), "demo", name, self.salt, Entropy(name.encode()))
         retired = Keyring((RingKey(NEW), RingKey(OLD, NOW_S - 1)))
         self.member = KeyDistribution(ring or retired, "demo", "a1", b"o" * 16, Entropy(b"a1"))
