@@ -193,8 +193,8 @@ class Capture:
 
     def segments(self) -> list[tuple[Captured, Tcp]]:
         """Every captured TCP segment beside its frame, in order of time."""
-        self.packets.sort(key=lambda packet: packet.time_ns)
-        return [(packet, tcp) for packet in self.packets if (tcp := packet.tcp) is not None]
+        ordered = sorted(self.packets[:], key=lambda packet: packet.time_ns)  # another thread may be polling
+        return [(packet, tcp) for packet in ordered if (tcp := packet.tcp) is not None]
 
     def _close(self) -> None:
         for _, sock in self._sockets.values():

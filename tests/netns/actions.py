@@ -18,7 +18,7 @@ from datapath import census
 from datapath.engine import Change, Conversations, Counter, Engine, HelperAwayError, KeepsFlows, Reconciles, Wish
 
 NS_PER_MS = 1_000_000
-_PATIENCE_S = 5.0
+_PATIENCE_S = 15.0
 
 _engines: list[Engine] = []
 

@@ -29,7 +29,7 @@ from tests.netns.segment import CLIENT, CLIENTS, PREFIXLEN, VIP, Member, Segment
 PORT = 8080
 HOSTS = 3
 SLOTS = 4
-PATIENCE_S = 5.0
+PATIENCE_S = 15.0
 SILENCE_S = 0.4
 LONG_LEASE_MS = 60_000
 
@@ -390,7 +390,7 @@ def settled_accepted(host: Member, expected: int) -> int:
     return accepted(host)
 
 
-def until(probe: object, wanted: int, patience_s: float = 5.0) -> int:
+def until(probe: object, wanted: int, patience_s: float = 15.0) -> int:
     """Ask until the answer is as wanted, or patience ends; the last answer."""
     assert callable(probe)
     end = time.monotonic() + patience_s

@@ -29,7 +29,7 @@ VIP = IPv4Address("192.168.110.120")
 SHARED = shared_mac(VIP, 24)
 CLIENT, CLIENT_MAC = "192.168.110.1", "02:00:00:00:00:01"
 PORT = 8080
-PATIENCE_S = 5.0
+PATIENCE_S = 15.0
 SLOTS = 8
 SEED = 0x1234ABCD
 FAR = 1 << 62
@@ -164,7 +164,7 @@ class Bench:
                 host.engine.renew(FAR)
             # bridge ports forward a moment after they come up
             for host in self.hosts:
-                wait_for("the segment", lambda h=host: self._reaches(h.station), 5)
+                wait_for("the segment", lambda h=host: self._reaches(h.station))
         except BaseException:
             self.closing.close()
             raise
@@ -179,7 +179,7 @@ class Bench:
             host.apply(dict.fromkeys(mine, SlotState.OPEN), kind)
         return {number: self.hosts[number % len(self.hosts)].name for number in range(SLOTS)}
 
-    def connect(self, source: str = CLIENT, source_port: int = 0, timeout_s: float = 3) -> socket.socket:
+    def connect(self, source: str = CLIENT, source_port: int = 0, timeout_s: float = 10) -> socket.socket:
         with self.client.inside():
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

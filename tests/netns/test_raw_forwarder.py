@@ -298,7 +298,7 @@ def test_an_interface_that_goes_and_comes_back_is_served_again(solo: Bench) -> N
     host.apply(ALL_OPEN)
     for change in ("down", "up"):
         ip("-n", host.station.namespace, "link", "set", "eth0", change)
-    wait_for("the segment", lambda: solo._reaches(host.station), 5)
+    wait_for("the segment", lambda: solo._reaches(host.station))
     accepted = host.accepted()
     tap = solo.tap()
 

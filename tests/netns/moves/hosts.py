@@ -29,7 +29,7 @@ TARGET = storm.Target(pack_mac(SHARED.mac), SHARED.ip.packed, PORT)
 SKEW_S = 0.01
 GUARD_S = 0.000_5
 SETTLE_S = 0.005
-PATIENCE_S = 5.0
+PATIENCE_S = 15.0
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tests.netns import actions
 
 SLOTS = range(4)
 """of tests.netns.engine_contract.ADDRESS"""
-_PATIENCE_S = 5.0
+_PATIENCE_S = 15.0
 
 
 def apply(wishes: Sequence[Wish]) -> int:
