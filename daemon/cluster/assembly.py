@@ -29,10 +29,10 @@ class Assembly:
         """Whether some message is here in part."""
         return any(joiner.has_pending for _, joiner in self._joiners.values())
 
-    def split(self, encoded: bytes, now_ns: int) -> list[bytes]:
-        """The pieces of a message that is sent now; kept for a while.  Raises OversizedError."""
+    def split(self, encoded: bytes, to: str | None, now_ns: int) -> list[bytes]:
+        """The pieces of a message that is sent now to one node, or to all; kept for a while.  Raises OversizedError."""
         pieces = self._splitter.split(encoded)
-        self._sent.keep(pieces, now_ns)
+        self._sent.keep(pieces, to, now_ns)
         return pieces
 
     def add(self, sender: str, incarnation: int, piece: bytes, now_ns: int) -> bytes | None:

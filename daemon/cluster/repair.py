@@ -44,7 +44,8 @@ class Sent:
     """The newest messages of several pieces that this node has sent, to whomever."""
 
     def __init__(self) -> None:
-        self._messages: OrderedDict[int, tuple[int, list[bytes]]] = OrderedDict()
+        self._messages: OrderedDict[int, tuple[int, str | None, list[bytes]]] = OrderedDict()
+        """number → when, for whom (None: all), pieces"""
         self._bytes_held = 0
         self._answered_ns: OrderedDict[str, int] = OrderedDict()
 
@@ -52,22 +53,24 @@ class Sent:
     def bytes_held(self) -> int:
         return self._bytes_held
 
-    def keep(self, pieces: list[bytes], now_ns: int) -> None:
-        """A message of one piece is not kept: whoever has a part of it has all of it."""
+    def keep(self, pieces: list[bytes], to: str | None, now_ns: int) -> None:
+        """A message for one node, or for all (None).  One of one piece is not kept: whoever has a part of it has all."""
         self._expire(now_ns)
         if len(pieces) < 2:
             return
-        self._messages[number_of(pieces[0])] = now_ns, pieces
+        self._messages[number_of(pieces[0])] = now_ns, to, pieces
         self._bytes_held += sum(map(len, pieces))
         while self._bytes_held > SENT_BYTES_MAX:
             self._drop_oldest()
 
     def wanted(self, peer: str, want: Want, now_ns: int) -> list[bytes]:
-        """The pieces to send again, to `peer` alone."""
+        """The pieces to send again, to `peer` alone; none of what was for somebody else."""
         self._expire(now_ns)
         if now_ns - self._answered_ns.get(peer, now_ns - ANSWER_INTERVAL_NS) < ANSWER_INTERVAL_NS:
             return []
-        _, pieces = self._messages.get(want.number, (0, []))
+        _, to, pieces = self._messages.get(want.number, (0, None, []))
+        if to not in (None, peer):
+            return []
         self._answered_ns[peer] = now_ns
         self._answered_ns.move_to_end(peer)
         if len(self._answered_ns) > ASKERS_MAX:
@@ -79,5 +82,5 @@ class Sent:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        _, (_, pieces) = self._messages.popitem(last=False)
+        _, (_, _, pieces) = self._messages.popitem(last=False)
         self._bytes_held -= sum(map(len, pieces))

@@ -136,7 +136,7 @@ class Transport:
 
         Nobody else takes what is for one node (greeting, ADDRESSED).  Raises OversizedError.
         """
-        for piece in self._assembly.split(encode(message), self._clock()):
+        for piece in self._assembly.split(encode(message), to, self._clock()):
             self._carry(to, piece)
         self._counts["messages-sent"] += 1
 

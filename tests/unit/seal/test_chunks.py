@@ -85,7 +85,7 @@ def test_a_long_message_arrives_over_a_lossy_link_because_what_is_missing_is_sen
     splitter, joiner, sent = Splitter(), Joiner(), Sent()
     message = chance.randbytes(count * PIECE_BYTES_MAX - 20 * count)
     pieces = splitter.split(message)
-    sent.keep(pieces, 0)
+    sent.keep(pieces, None, 0)
     now_ns, resent, whole = 0, 0, None
     on_their_way = pieces[:1] + [piece for piece in pieces[1:] if chance.random() >= loss]
     for _ in range(200):
@@ -119,7 +119,7 @@ def test_nobody_asks_while_pieces_still_arrive_and_a_sender_that_says_nothing_is
 def test_what_was_sent_is_kept_within_bounds_and_a_peer_that_asks_too_often_is_not_answered() -> None:
     splitter, sent = Splitter(), Sent()
     for _ in range(8):
-        sent.keep(splitter.split(bytes(4 << 20)), 0)
+        sent.keep(splitter.split(bytes(4 << 20)), None, 0)
         assert sent.bytes_held <= SENT_BYTES_MAX
     newest = Want(7, (0, 1, 1, 60_000))
     assert len(sent.wanted("a2", newest, 0)) == 2
@@ -134,3 +134,10 @@ def test_what_was_sent_is_kept_within_bounds_and_a_peer_that_asks_too_often_is_n
 def test_a_want_is_read_or_refused(content: bytes) -> None:
     want = decode(content)
     assert want is None or encode(want) == content
+
+
+def test_what_was_for_one_node_is_sent_again_to_that_one_alone() -> None:
+    splitter, sent = Splitter(), Sent()
+    sent.keep(splitter.split(bytes(2 * PIECE_BYTES_MAX)), "a2", 0)
+    assert sent.wanted("a3", Want(0, (0, 1)), 0) == []
+    assert len(sent.wanted("a2", Want(0, (0, 1)), 0)) == 2
