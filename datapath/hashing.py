@@ -357,11 +357,11 @@ def _look_at_ipv6(packet: bytes) -> Seen | Unhashable:
         return Unhashable.TRUNCATED
     source = packet[8:24]
     upper = _upper_layer(packet, end)
-    if upper is None:
-        return Seen(source, 0, b"")
     if isinstance(upper, Unhashable):
         return upper
-    protocol, at = upper
+    protocol, at, is_fragment = upper
+    if is_fragment:
+        return Seen(source, 0, b"")
     if protocol in PORT_PROTOCOLS:
         return Seen(source, protocol, packet[at : min(at + 4, end)])
     if protocol == ICMPV6:
@@ -372,14 +372,27 @@ def _look_at_ipv6(packet: bytes) -> Seen | Unhashable:
     return Seen(source, 0, b"")
 
 
-def upper_layer(packet: bytes) -> int | None:
-    """The protocol behind the extension headers of an IPv6 packet that `look` understands; None for a fragment."""
-    upper = _upper_layer(packet, IPV6_HEADER + (packet[4] << 8 | packet[5]))
-    return upper[0] if isinstance(upper, tuple) else None
+class Upper(NamedTuple):
+    """What stands behind the extension headers of an IPv6 packet."""
+
+    protocol: int
+    at: int
+    """where it begins in the packet"""
+    is_fragment: bool
+    """a piece of it: only the first one shows its header"""
 
 
-def _upper_layer(packet: bytes, end: int) -> tuple[int, int] | Unhashable | None:
-    """Protocol and offset behind the extension headers; None for a fragment (RFC 8200, section 4.5).
+def upper_layer(packet: bytes) -> Upper | None:
+    """Of an IPv6 packet; None for one that `look` does not understand."""
+    if len(packet) < IPV6_HEADER:
+        return None
+    end = IPV6_HEADER + (packet[4] << 8 | packet[5])
+    upper = _upper_layer(packet, end) if len(packet) >= end else None
+    return upper if isinstance(upper, Upper) else None
+
+
+def _upper_layer(packet: bytes, end: int) -> Upper | Unhashable:
+    """The walk ends at a fragment header (RFC 8200, section 4.5).
 
     An atomic fragment (offset 0, nothing follows, RFC 6946) is a whole packet.  ESP, AH and what is unknown end the
     walk: they are protocols like any other, without ports.
@@ -391,7 +404,7 @@ def _upper_layer(packet: bytes, end: int) -> tuple[int, int] | Unhashable | None
             if at + 8 > end:
                 return Unhashable.TRUNCATED
             if packet[at + 2] or packet[at + 3] & 0xF9:
-                return None
+                return Upper(packet[at], at + 8, True)
             length = 8
         elif protocol in IPV6_EXTENSIONS:
             if at + 2 > end:
@@ -400,7 +413,7 @@ def _upper_layer(packet: bytes, end: int) -> tuple[int, int] | Unhashable | None
         elif protocol == IPV6_AUTHENTICATION and at + 2 > end:
             return Unhashable.TRUNCATED
         else:
-            return protocol, at
+            return Upper(protocol, at, False)
         protocol = packet[at]
         at += length
         if at > end:

@@ -54,7 +54,7 @@ class Sent:
         return self._bytes_held
 
     def keep(self, pieces: list[bytes], to: str | None, now_ns: int) -> None:
-        """A message for one node, or for all (None).  One of one piece is not kept: whoever has a part of it has all."""
+        """A message for one node, or for all (None).  One of one piece is not kept: a part of it is all of it."""
         self._expire(now_ns)
         if len(pieces) < 2:
             return

@@ -133,7 +133,10 @@ class Giving:
         `state` is that of all slots in the kernel, None where they differ.
         """
         wanted = {Keeping.ALL: SlotState.KEEPING_UDP, Keeping.KNOWN: SlotState.DRAINING}.get(self.stage)
-        if wanted is None or state is not wanted or self.looking:
+        if self.looking:
+            return None
+        if wanted is None or state is not wanted:
+            self.look_ns = None  # there is nothing to look at, and nothing to wait for
             return None
         if self.look_ns is None:
             if self.began_ns is None:

@@ -430,11 +430,10 @@ def _all(have: Mapping[str, Kernel], move: Move, slots: Iterable[int], states: C
 
 
 def _state_of(have: Mapping[str, Kernel], move: Move, slots: Iterable[int]) -> SlotState | None:
-    """Of all of these in the kernel; None where they differ."""
+    """Of all of these in the kernel that are not over there; None where they differ, or all are."""
     kernel = have.get(move.address)
-    states = {
-        SlotState.CLOSED if kernel is None else kernel.states.get(number, SlotState.CLOSED) for number in slots
-    }
+    states = {kernel.states.get(number, SlotState.CLOSED) for number in slots} if kernel is not None else set()
+    states.discard(SlotState.CLOSED)
     return states.pop() if len(states) == 1 else None
 
 

@@ -34,7 +34,8 @@ def read_utterance(packet: bytes) -> Utterance | None:
         return None
     name = seen.client + seen.ports
     if packet[0] >> 4 == 6:
-        return Utterance(name, upper_layer(packet) != UDP)
+        upper = upper_layer(packet)
+        return Utterance(name, is_quote=upper is None or upper.protocol != UDP)
     if packet[9] != ICMP:
         return Utterance(name, is_quote=False)
     # no packet of ours has options

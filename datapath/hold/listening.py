@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from datapath.engine import Address, Taken
+from datapath.engine import Address, DatapathError, Taken
 from datapath.frames import ETHERNET_HEADER
 from datapath.hashing import Unhashable
 from datapath.hold.syns import has, slot_of, syn_of
@@ -89,14 +89,27 @@ class Listening:
 
     def begin(self, address: Address, slots: Collection[int]) -> None:
         """Keep SYNs to these slots from now on.  DatapathError when the interface cannot be listened to."""
-        kept = self._kept.get(address.resource)
-        if kept is None or kept.address != address:
-            kept = self._kept[address.resource] = _Kept(address)
-        kept.slots |= set(slots)
-        tap = self._taps.get(address.interface)
-        if tap is None:
-            tap = self._taps[address.interface] = self._make(address.interface)
-        tap.hear(self._ips(address.interface))
+        self._open(address)
+        former = self._kept.get(address.resource)
+        if former is None or former.address != address:
+            self._kept[address.resource] = _Kept(address)
+            if former is not None and former.address.interface != address.interface:
+                self._let_go(former.address.interface)
+        self._kept[address.resource].slots |= set(slots)
+
+    def _open(self, address: Address) -> None:
+        """Hear this address on its interface as well, or change nothing."""
+        interface = address.interface
+        tap = self._taps.get(interface)
+        fresh = tap is None
+        tap = tap or self._make(interface)
+        try:
+            tap.hear({*self._ips(interface), address.ip.packed})
+        except DatapathError:
+            if fresh:
+                tap.close()
+            raise
+        self._taps[interface] = tap
 
     def refuse(self, resource: str, slots: Collection[int], taken: Taken) -> None:
         """What the old owner of these slots has taken is not held.

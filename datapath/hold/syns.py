@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from datapath.engine import Address, DatapathError, Taken
-from datapath.hashing import Unhashable, slot_of_flow
+from datapath.hashing import Unhashable, slot_of_flow, upper_layer
 
 TAKEN_MAX = 16_384
 """SYNs and half-open connections of one move; a longer list is not told, and the slots move without it"""
@@ -29,10 +29,11 @@ def syn_of(packet: bytes) -> tuple[bytes, bytes] | None:
         if packet[9] != _TCP or packet[6] & 0x3F or packet[7]:
             return None
         source, destination = packet[12:16], packet[16:20]
-    elif version == 6 and len(packet) >= 40 and packet[6] == _TCP:
-        at, source, destination = 40, packet[8:24], packet[24:40]
     else:
-        return None
+        upper = upper_layer(packet) if version == 6 else None
+        if upper is None or upper.protocol != _TCP or upper.is_fragment:
+            return None
+        at, source, destination = upper.at, packet[8:24], packet[24:40]
     if len(packet) < at + 14 or packet[at + 13] & _FIN_SYN_RST_ACK != _SYN:
         return None
     return destination, source + packet[at : at + 8]
@@ -66,7 +67,7 @@ def has(taken: Taken, syn: bytes) -> bool:
 
 
 def checksummed(packet: bytes) -> bytes:
-    """The same TCP packet, which `syn_of` knows, with its checksum computed (RFC 9293, 3.1)."""
+    """The same TCP packet, as a tap keeps it (no extension headers), with its checksum computed (RFC 9293, 3.1)."""
     if packet[0] >> 4 == 4:
         at, end = (packet[0] & 0x0F) * 4, packet[2] << 8 | packet[3]
         ends = packet[12:20]

@@ -30,7 +30,15 @@ from typing import Final
 from msgspec import structs
 
 from datapath.engine import SlotState
-from datapath.hashing import ICMP_ERRORS, Unhashable, is_neighbour_discovery, slot_of_packet
+from datapath.hashing import (
+    ICMP_ERRORS,
+    ICMP_HEADER,
+    ICMPV6_ERROR_MAX,
+    Unhashable,
+    is_neighbour_discovery,
+    slot_of_packet,
+    upper_layer,
+)
 from datapath.hold.datagrams import Utterance, read_utterance
 from datapath.hold.syns import has, syn_of
 from datapath.raw.refusals import Told
@@ -94,11 +102,14 @@ def read_segment(packet: bytes) -> Segment | None:
             return _tcp(packet, header, packet[12:16], packet[16:20])
         if packet[9] == ICMP and len(packet) >= header + 28 and packet[header] in ICMP_ERRORS:
             return _quoted4(packet[header + 8 :])
-    if version == 6 and len(packet) >= 40:
-        if packet[6] == TCP:
-            return _tcp(packet, 40, packet[8:24], packet[24:40])
-        if packet[6] == ICMPV6 and len(packet) >= 88 and packet[40] <= 127:
-            return _quoted6(packet[48:])
+    upper = upper_layer(packet) if version == 6 else None
+    if upper is None or upper.is_fragment:
+        return None
+    if upper.protocol == TCP:
+        return _tcp(packet, upper.at, packet[8:24], packet[24:40])
+    quote_at = upper.at + ICMP_HEADER
+    if upper.protocol == ICMPV6 and len(packet) >= quote_at + 40 and packet[upper.at] <= ICMPV6_ERROR_MAX:
+        return _quoted6(packet[quote_at:])
     return None
 
 
@@ -106,7 +117,8 @@ def is_tcp_fragment(packet: bytes) -> bool:
     """A piece of a TCP segment, whose connection only the first piece names."""
     if len(packet) >= 20 and packet[0] >> 4 == 4:
         return packet[9] == TCP and bool(packet[6] & 0x3F or packet[7])
-    return len(packet) >= 48 and packet[0] >> 4 == 6 and packet[6] == 44 and packet[40] == TCP
+    upper = upper_layer(packet) if packet[:1] and packet[0] >> 4 == 6 else None
+    return upper is not None and upper.is_fragment and upper.protocol == TCP
 
 
 def _tcp(packet: bytes, at: int, source: bytes, destination: bytes) -> Segment | None:

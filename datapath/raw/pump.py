@@ -127,7 +127,8 @@ class Pump:
         self._compiled = Compiled(Table("", ()))
         self._generation = -1
         self._tun = -1
-        self._flows: dict[bytes, Target] = {}
+        self._flows: dict[int, dict[bytes, Target]] = {_TCP: {}, _UDP: {}}
+        """protocol → addresses and ports → where they go: rules for ports are of one protocol"""
         self._waiting = 0
         """bytes of the packet at hand when the table changed"""
 
@@ -136,7 +137,8 @@ class Pump:
         self._compiled = Compiled(table)
         self._generation = generation
         self._tun = tun
-        self._flows.clear()
+        for flows in self._flows.values():
+            flows.clear()
 
     def forward(self, sock: socket.socket) -> Outcome:  # noqa: PLR0912, PLR0915  see the comment in it
         """Move what waits at `sock`, at most BURST packets.  After TABLE_CHANGED call `use`, then this again.
@@ -145,7 +147,8 @@ class Pump:
         """
         # The usual packet is handled in this one function, with locals: each call counts at 10 µs a packet.
         receive = sock.recv_into
-        buffer, view, words, counters, flows = self._buffer, self._view, self._words, self._counters, self._flows
+        buffer, view, words, counters = self._buffer, self._view, self._words, self._counters
+        of_tcp, of_udp = self._flows[_TCP], self._flows[_UDP]
         clock, boot_time = time.clock_gettime_ns, time.CLOCK_BOOTTIME
         write, tun, generation = os.write, self._tun, self._generation
         for _ in range(BURST):
@@ -167,7 +170,7 @@ class Pump:
                 and length > _TCP_FLAGS
             )
             flow = bytes(view[_FLOW]) if plain else b""
-            target = flows.get(flow)
+            target = of_tcp.get(flow) if protocol == _TCP else of_udp.get(flow)
             if target is None:
                 target = self._target(flow, length)
                 if target is None:
@@ -231,9 +234,10 @@ class Pump:
             return None
         target = Target(row, slot, state)
         if flow:
-            if len(self._flows) >= FLOWS_MAX:
-                self._flows.clear()
-            self._flows[flow] = target
+            flows = self._flows[self._buffer[_PROTOCOL]]
+            if len(flows) >= FLOWS_MAX:
+                flows.clear()
+            flows[flow] = target
         return target
 
     def _shift_header(self) -> None:

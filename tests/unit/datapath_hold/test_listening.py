@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 
-from datapath.engine import PortFate, PortRule, Taken
+from datapath.engine import DatapathError, PortFate, PortRule, Taken
 from datapath.hold.listening import Listening
 from datapath.hold.syns import flow_of, slot_of
+from datapath.hold.tap import Tap
 from tests.unit.datapath_hold.taps import ADDRESS, QueueOfATap, name_of, syn
 
 
@@ -105,3 +107,30 @@ def test_a_port_that_is_refused_is_not_kept_although_all_slots_are(listening: Li
     tap.arrived += [syn(1, barred), syn(2, barred, to=443)]
     listening.refuse("VIP", range(4), Taken())
     assert listening.settled("VIP", range(4)) + listening.end("VIP", range(4)) == [syn(1, barred)]
+
+
+def test_an_interface_that_cannot_be_listened_to_leaves_nothing_that_has_to_end() -> None:
+    class Refusing(QueueOfATap):
+        def hear(self, addresses: Iterable[bytes]) -> None:
+            raise DatapathError("no filter can be attached")
+
+    def absent(interface: str) -> Tap:
+        raise DatapathError(f"there is no interface {interface}")
+
+    refusing = Refusing()
+    for make in (absent, lambda interface: refusing):
+        listening = Listening(make)  # type: ignore[arg-type]
+        with pytest.raises(DatapathError):
+            listening.begin(ADDRESS, range(4))
+        listening.refuse("VIP", range(4), Taken())
+        assert listening.settled("VIP", range(4)) == []
+        assert listening.end("VIP", range(4)) == []
+    assert refusing.is_closed
+
+
+def test_an_address_that_has_gone_to_another_interface_leaves_no_tap_behind() -> None:
+    taps: dict[str, QueueOfATap] = {}
+    listening = Listening(lambda interface: taps.setdefault(interface, QueueOfATap()))  # type: ignore[arg-type, return-value]
+    listening.begin(ADDRESS, range(4))
+    listening.begin(replace(ADDRESS, interface="eth1"), range(4))
+    assert (taps["eth0"].is_closed, taps["eth1"].is_closed) == (True, False)

@@ -9,11 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
-from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6PacketTooBig,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+)
 from scapy.packet import Packet, Raw
 
 from datapath.engine import SlotState
 from datapath.hashing import Unhashable
+from datapath.hold.syns import syn_of
 from datapath.raw.judge import (
     DRAINS,
     OPENS,
@@ -81,6 +89,32 @@ def test_what_a_moving_slot_takes(packet: Packet, known: type[Known], draining: 
     data = bytes(packet)
     assert belongs(DRAINING, data, known(), LATER) is draining
     assert belongs(OPENING, data, known(), LATER) is opening
+
+
+BEHIND_HEADERS = {
+    "destination options": IPv6ExtHdrDestOpt(),
+    "hop by hop, then destination options": IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt(),
+    "an atomic fragment": IPv6ExtHdrFragment(offset=0, m=0),
+}
+
+
+@pytest.mark.parametrize("headers", BEHIND_HEADERS.values(), ids=BEHIND_HEADERS)
+@pytest.mark.parametrize("flags", ["A", "S"])
+def test_extension_headers_change_nothing(headers: Packet, flags: str) -> None:
+    ends = IPv6(src="fd00::1", dst="fd00::120")
+    segment = TCP(sport=4000, dport=80, flags=flags, seq=7) / Raw(b"data")
+    plain, behind = (bytes(packet) for packet in (ends / segment, ends / headers / segment))
+    assert read_segment(behind) == read_segment(plain)
+    assert syn_of(behind) == syn_of(plain)
+    for known, state in product((nobody, half_open), (DRAINING, OPENING)):
+        assert belongs(state, behind, known(), LATER) == belongs(state, plain, known(), LATER)
+
+
+def test_a_piece_of_a_segment_behind_further_headers_is_the_old_owners() -> None:
+    piece = IPv6(src="fd00::1", dst="fd00::120") / IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment(offset=0, m=1, nh=6)
+    packet = bytes(piece / Raw(bytes(TCP(sport=4000, dport=80)) + b"x" * 12))
+    assert belongs(DRAINING, packet, nobody(), LATER)
+    assert not belongs(OPENING, packet, nobody(), LATER)
 
 
 def test_no_packet_is_taken_by_both_hosts_of_a_move_unless_both_have_the_connection() -> None:

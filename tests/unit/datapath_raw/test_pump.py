@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Packet, Raw
 
-from datapath.engine import SlotState
+from datapath.engine import PortFate, PortRule, SlotState
 from datapath.hashing import slot_of_packet
 from datapath.raw.judge import Known
 from datapath.raw.pump import Outcome, Pump, WireLostError
@@ -161,6 +162,21 @@ def test_a_remembered_flow_obeys_the_table_in_force(line: Line) -> None:
     line.forward()
     assert len(line.delivered()) == 1
     assert sum(line.counters[slot_counter(line.table.rows[0], n, FOREIGN)] for n in range(4)) == 1
+
+
+@pytest.mark.parametrize("fate", [PortFate.REFUSED, PortFate.SHARED])
+def test_a_remembered_datagram_says_nothing_of_the_same_ports_in_tcp(line: Line, fate: PortFate) -> None:
+    """Rules for ports are of one protocol."""
+    rule = PortRule(80, 80, fate, protocol=6)
+    line.table = Table("vipraw", (structs.replace(line.table.rows[0], port_rules=(rule,)),))
+    line.generation = line.shared.publish(line.table)
+    line.use()
+    datagram = bytes(IP(src=CLIENT, dst=VIP) / UDP(sport=4000, dport=80) / Raw(b"x" * 20))
+    for packet in (datagram, tcp()):
+        line.arrive(packet)
+    line.forward()
+    wanted = [datagram] if fate is PortFate.REFUSED else [datagram, tcp()]
+    assert line.delivered() == [NO_HEADER + packet for packet in wanted]
 
 
 def test_a_lost_interface_is_told(line: Line) -> None:

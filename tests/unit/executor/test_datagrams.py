@@ -133,3 +133,12 @@ def test_the_time_out_is_the_addresses_own(text: str, seconds: int) -> None:
     cluster = Cluster(shared(udp_timeout=text))
     cluster.probed("VIP")
     assert datagrams.timeout_ns(cluster.state, "VIP") == seconds * SECOND_NS
+
+
+def test_there_is_nothing_to_wait_for_once_the_kernel_has_closed_the_slots() -> None:
+    """`closed` may not be committed for as long as there is no quorum."""
+    giving, now_ns = settled(A)
+    giving.confirm(1)
+    later_ns = now_ns + 3600 * SECOND_NS
+    assert giving.kernel_has(None, later_ns) is None
+    assert giving.deadline_ns() is None
