@@ -125,7 +125,8 @@ class Applying:
     def _without_the_refused(self, wishes: list[Wish], served: Set[Address], error: DatapathError) -> Told:
         fresh = [wish for wish in wishes if wish.address not in served]
         suspects = [[wish] for wish in (*fresh, *(wish for wish in wishes if wish not in fresh))]
-        for without in (*suspects[:SUSPECTS_MAX], fresh, wishes):
+        # first all of it once more: what has failed for a moment is nobody's fault
+        for without in ([], *suspects[:SUSPECTS_MAX], fresh, wishes):
             left = [wish for wish in wishes if wish not in without]
             try:
                 changes = self._engine.apply(left)

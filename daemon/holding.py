@@ -37,7 +37,7 @@ class Holding:
         """Do what is asked for; True where that may have led to more."""
         for task in effects.holding:
             if task.deed is Deed.PREPARE and isinstance(self._engine, KeepsFlows):
-                self._slices.begin(self._prepare(self._engine, task))
+                self._slices.begin_before_others(self._prepare(self._engine, task))
             else:
                 self._executor.held(task, _carry_out(self._engine, task))
         for word in effects.words:

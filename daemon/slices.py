@@ -1,7 +1,7 @@
 """Long work on the loop's thread, a millisecond at a time: between the slices everything else has its turn.
 
 A host with fifty thousand connections lists, counts and ends them without a heartbeat that is late.  Jobs run one after
-the other, for a second one often finds that the first has done its work.
+the other, for a second one often finds that the first has done its work; what a move waits for comes before the rest.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class Slices:
         self._jobs.append(job)
         self._arm()
 
+    def begin_before_others(self, job: Job) -> None:
+        """The same, and what is under way waits until it has ended."""
+        self._jobs.appendleft(job)
+        self._arm()
+
     def close(self) -> None:
         """Break off whatever is under way."""
         self._jobs.clear()
@@ -50,9 +55,14 @@ class Slices:
             log.error("%s", error)
             is_over = True
         except BaseException:
-            self._jobs.popleft()
+            self._drop(job)
             self._arm()
             raise
-        if is_over and self._jobs and self._jobs[0] is job:
-            self._jobs.popleft()
+        if is_over:
+            self._drop(job)
         self._arm()
+
+    def _drop(self, job: Job) -> None:
+        """Unless everything was broken off within its slice."""
+        if job in self._jobs:
+            self._jobs.remove(job)

@@ -185,7 +185,7 @@ class Hold(msgspec.Struct, tag="ho", array_like=True, frozen=True):
     address: str
     generation: int
     what: str
-    """noting, listening, asking, confirming"""
+    """noting, preparing, listening, asking, confirming"""
     leaves_udp: bool = False
     """listening: the sender will leave UDP until it is told what of it is free (daemon/executor/datagrams.py)"""
     number: int = 0

@@ -15,7 +15,7 @@ needed: a message that is lost, or a host that does not answer, costs clients a 
 Two hosts see packets at different times; SKEW is more than they differ by.  `noting` is repeated until `listening`
 comes, for PATIENCE at most, and a list that is missing is asked for again, for LIST_PATIENCE at most.  To prepare is
 the engine's affair (`datapath.engine.KeepsFlows`): it is waited for, as all goes on as before meanwhile, for
-PREPARING at most.
+PREPARING at most; a successor that still does answers `noting` with `preparing`.
 
 What becomes of UDP meanwhile is told in datagrams.py; there nothing is accepted for want of patience.
 """
@@ -42,7 +42,7 @@ PREPARING_NS = 10_000 * NS_PER_MS
 LIST_PATIENCE_NS = 50 * NS_PER_MS
 REPEAT_NS = 10 * NS_PER_MS
 
-NOTING, LISTENING, ASKING, CONFIRMING = "noting", "listening", "asking", "confirming"
+NOTING, PREPARING, LISTENING, ASKING, CONFIRMING = "noting", "preparing", "listening", "asking", "confirming"
 """what a Hold says; ASKING: where is the list?  CONFIRMING: of an UdpKept"""
 NOBODY = ""
 """the successor of a slot that is given to none"""
@@ -130,11 +130,15 @@ class _Giving:
     said_ns: int | None = None
     udp: datagrams.Giving = field(default_factory=datagrams.Giving)
 
+    successor_prepares_ns: int | None = None
+    """when it was last heard to"""
+
     def patience_ends_ns(self) -> int:
-        """A successor may have as much to prepare as the holder, and says nothing meanwhile."""
+        """A successor may have as much to prepare as the holder, or more."""
         if self.is_prepared is False:
             return self.since_ns + PREPARING_NS
-        return (self.since_ns if self.prepared_ns is None else self.prepared_ns) + PATIENCE_NS
+        heard = (self.since_ns, self.prepared_ns, self.successor_prepares_ns)
+        return min(max(ns for ns in heard if ns is not None), self.since_ns + PREPARING_NS) + PATIENCE_NS
 
 
 @dataclass(slots=True)
@@ -355,6 +359,8 @@ class HoldDuty:
     def _heard_successor(self, giving: _Giving, move: Move, message: Hold, now_ns: int) -> None:
         if message.what == CONFIRMING:
             giving.udp.confirm(message.number)
+        elif message.what == PREPARING:
+            giving.successor_prepares_ns = now_ns
         elif message.what == LISTENING and giving.listened_ns is None:
             giving.listened_ns = now_ns
             giving.udp.promised = message.leaves_udp
@@ -373,10 +379,13 @@ class HoldDuty:
             if taking.taken is None and not taking.may_open:
                 taking.taken = _taken_in(message)
                 taking.hopeless = taking.taken is None
-        elif message.what == NOTING and taking.noted_ns is None:
-            taking.noted_ns = now_ns
-        elif message.what == NOTING and taking.listens:
-            self._say(move.holder, move, LISTENING)
+        elif message.what == NOTING:
+            if taking.noted_ns is None:
+                taking.noted_ns = now_ns
+            elif taking.listens:
+                self._say(move.holder, move, LISTENING)
+            if not taking.is_prepared and taking.split_ns is None:
+                self._say(move.holder, move, PREPARING)
 
     def deadline_ns(self) -> int | None:
         """When there is something to do although nothing happens; None: never."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from datapath.nft.readback import Reader
 from datapath.nft.structure import Structure
 from datapath.nft.talks import Talks
 from datapath.wishes import check, differences, transitions, whom_it_concerns
+
+log = logging.getLogger("vipcast.datapath")
 
 _NOT_AS_WE_LEFT_IT = frozenset({errno.ENOENT, errno.EEXIST, errno.EBUSY})
 
@@ -183,9 +187,7 @@ class NftEngine:
             for move in moves:
                 messages += self._talks.begin(self._reader, move)
                 messages += contents.set_slots(move.ip, move.ways)
-                messages += self._kept.messages(move)
-            if messages:
-                self._transact(messages)
+            self._switch(messages, [message for move in moves for message in self._kept.messages(move)])
         except DatapathError:
             if noting:
                 self._transact([m for move in moves for m in contents.reopen(move.ip, move.to_note)])
@@ -195,6 +197,23 @@ class NftEngine:
         if left or came:
             self._structure.follow(self._reader, left, came, hooks=_interfaces(held) != _interfaces(wanted))
             self._distrust_what_was_read_after(before + 1)
+
+    def _switch(self, messages: Sequence[Message], flows: Sequence[Message]) -> None:
+        """What changes, and the flows that stay, at once.
+
+        A flood of SYNs may have filled the sets: then the flows for which there is room come first, and the slots move
+        all the same.
+        """
+        try:
+            self._transact([*messages, *flows])
+        except KernelError as refusal:
+            if refusal.errno != errno.ENFILE or not flows:
+                raise
+            log.warning("there is no room for all connections that stay while slots move: some break")
+            for message in flows:
+                with suppress(KernelError):
+                    self._touch([message])
+            self._transact(messages)
 
     def _distrust_what_was_read_after(self, generation: int) -> None:
         """What somebody has changed since is in what was read: then the next `repair` puts everything there anew."""
@@ -239,7 +258,7 @@ class NftEngine:
         return self._kept.prepare(self._wish_of(resource))
 
     def tidy(self) -> Iterator[None]:
-        return self._kept.tidy(list((self._held or {}).values()))
+        return self._kept.tidy(lambda: self._held or {})
 
     def taken(self, resource: str, slots: Collection[int]) -> Taken:
         return self._holds.taken(self._reader, self._wish_of(resource), slots)

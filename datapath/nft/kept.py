@@ -8,7 +8,8 @@ nothing left to do.  Where nobody prepared, it does so itself, at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import errno
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
@@ -16,7 +17,7 @@ from itertools import islice
 from datapath.engine import DatapathError, SlotState, Wish
 from datapath.flows import connections
 from datapath.lanes import slots_of
-from datapath.netlink import Message, Socket
+from datapath.netlink import KernelError, Message, Socket
 from datapath.nft import contents
 from datapath.nft.moves import MOVING, NOTED, Movement, ends_a_move, is_moving, local_flows, slots_of_keys
 from datapath.nft.names import Names
@@ -37,6 +38,8 @@ class Kept:
         """counts the changes of an address' slots"""
         self._ready: dict[Ip, frozenset[int]] = {}
         """slots all of whose connections are in keep or in mine"""
+        self._coming: dict[Ip, set[int]] = {}
+        """slots of which the same is to be said once `prepare` ends"""
         self._absent: dict[Ip, frozenset[bytes]] = {}
         """flows in keep that had no socket when we last looked: a list that is read in parts may miss one"""
         self._to_forget: set[Ip] = set()
@@ -57,13 +60,17 @@ class Kept:
     def inherit(self, ips: Collection[Ip]) -> None:
         """A former process, or somebody else, may have left in the sets what they liked."""
         self._ready.clear()
+        self._coming.clear()
         self._absent.clear()
+        for ip in ips:
+            self._revision[ip] = self._revision.get(ip, 0) + 1
         self._to_forget |= set(ips)
 
     def begin(self, ip: Ip) -> None:
         """The address has come, with sets that are empty: what was put into those of a former one is gone."""
         self._revision[ip] = self._revision.get(ip, 0) + 1
         self._ready.pop(ip, None)
+        self._coming.pop(ip, None)
         self._absent.pop(ip, None)
 
     def follow(self, before: Wish, wish: Wish) -> None:
@@ -74,6 +81,8 @@ class Kept:
         self._revision[ip] = self._revision.get(ip, 0) + 1
         ready = self._ready.get(ip, frozenset())
         self._ready[ip] = frozenset(number for number in ready if _is_listable(wish, number))
+        if (coming := self._coming.get(ip)) is not None:
+            coming.intersection_update([number for number in coming if _is_listable(wish, number)])
         if ends_a_move(before, wish):
             self._to_forget.add(ip)
             self._forget_all(wish)
@@ -81,32 +90,43 @@ class Kept:
     def prepare(self, wish: Wish) -> Iterator[None]:
         """Put there, step by step, the connections of all slots that are not simply open."""
         ip = wish.address.ip
-        slots = frozenset(number for number in range(wish.address.slots) if _is_listable(wish, number))
-        if slots <= self._ready.get(ip, frozenset()):
+        coming = {number for number in range(wish.address.slots) if _is_listable(wish, number)}
+        if coming <= self._ready.get(ip, frozenset()):
             return
-        began = self._revision.get(ip)
-        for batch in connections(ip):
-            names = batch.names
-            found = zip(names, slots_of(wish.address, b"".join(names)), batch.half_open, strict=True)
-            own = [(contents.flow_key_of(name), half_open) for name, slot, half_open in found if slot in slots]
-            self._transact(
-                [
-                    *contents.keep_flows(ip, [flow for flow, _ in own]),
-                    *contents.note_flows(ip, [flow for flow, half_open in own if half_open]),
-                ]
-            )
-            yield
-        if self._revision.get(ip) == began:
-            self._ready[ip] = slots
+        self._coming[ip] = coming
+        self._revision[ip] = self._revision.get(ip, 0) + 1  # what is tidied meanwhile may be meant
+        try:
+            for batch in connections(ip):
+                names = batch.names
+                found = zip(names, slots_of(wish.address, b"".join(names)), batch.half_open, strict=True)
+                own = [(contents.flow_key_of(name), half_open) for name, slot, half_open in found if slot in coming]
+                self._transact(contents.keep_flows(ip, [flow for flow, _ in own]))
+                self.note(ip, [flow for flow, half_open in own if half_open])
+                yield
+            if self._coming.get(ip) is coming:
+                self._ready[ip] = frozenset(coming)
+        finally:
+            if self._coming.get(ip) is coming:
+                del self._coming[ip]
 
-    def tidy(self, wishes: Sequence[Wish]) -> Iterator[None]:
+    def note(self, ip: Ip, half_open: Sequence[bytes]) -> None:
+        """A flood of SYNs may leave no room for them: then they begin once more, at the successor."""
+        try:
+            self._transact(contents.note_flows(ip, half_open))
+        except KernelError as refusal:
+            if refusal.errno != errno.ENFILE:
+                raise
+
+    def tidy(self, held: Callable[[], Mapping[Ip, Wish]]) -> Iterator[None]:
         """Step by step: forget flows of slots that do not move, and flows that have ended; put there what is missing.
 
         What cannot be forgotten now, because an entry has run out between reading and deleting it, is tried again with
         the next call.
         """
-        for wish in wishes:
-            ip = wish.address.ip
+        for ip in list(held()):
+            wish = held().get(ip)  # as it is by now, with its revision
+            if wish is None:
+                continue
             if is_moving(wish) or (ip in self._to_forget and not self._forget_all(wish)):
                 try:
                     yield from self._tidy(wish)
@@ -116,7 +136,7 @@ class Kept:
     def _forget_all(self, wish: Wish) -> bool:
         """Where nothing is on the move, nor about to be."""
         ip = wish.address.ip
-        if not NOTED.isdisjoint(wish.states.values()):
+        if ip in self._coming or not NOTED.isdisjoint(wish.states.values()):
             return False
         try:
             self._transact(contents.forget_all_flows(ip))
@@ -160,7 +180,8 @@ class Kept:
     def _stale(self, wish: Wish, flows: Sequence[bytes]) -> list[bytes]:
         """Those whose slot neither moves nor was prepared to."""
         used = {number for number, state in wish.states.items() if state in NOTED}
-        used |= self._ready.get(wish.address.ip, frozenset())
+        ip = wish.address.ip
+        used |= self._ready.get(ip, frozenset()) | self._coming.get(ip, set())
         return [
             flow for flow, slot in zip(flows, slots_of_keys(wish.address, flows), strict=True) if slot not in used
         ]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from datapath import select
 from datapath.netlink import Message, Socket
+from datapath.nft import ruleset
 from datapath.nft.lease import Term, renewal, term_until
 from datapath.nft.names import Names
 from datapath.nft.protocol import NETLINK_NETFILTER, batch
@@ -60,6 +61,11 @@ def flush_after(transactions: int) -> None:
             subprocess.run(["nft", "flush", "ruleset"], check=True)
 
     Socket.transact = transact  # type: ignore[method-assign]
+
+
+def leave_room_for(flows: int) -> None:
+    """In the sets of addresses that come from now on."""
+    ruleset.FLOWS_MAX = flows
 
 
 def generation() -> int:

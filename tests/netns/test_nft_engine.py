@@ -479,6 +479,21 @@ class TestNftEngine(
         assert client.call(actions.converse, source, ["a", "b"]) == ["a", "b"]
         client.call(actions.abort_connection, source)
 
+    def test_slots_move_although_a_flood_has_left_no_room_for_their_connections(
+        self, segment: Segment, hosts: list[Member]
+    ) -> None:
+        host, client = hosts[0], segment.client.engine
+        sources = [("10.80.0.23", 30_100 + number) for number in range(20)]
+        host.engine.call(nft_actions.leave_room_for, 16)
+        host.engine.call(actions.apply, [OPEN])
+        host.engine.call(actions.renew, LONG_LEASE_MS)
+        assert {client.call(actions.open_connection, source, VIP, PORT) for source in sources} == {"h1"}
+        draining = Wish(ADDRESS, all_slots(SlotState.DRAINING))
+        host.engine.call(actions.apply, [draining])
+        assert host.engine.call(actions.state) == [draining]
+        for source in sources:
+            client.call(actions.abort_connection, source)
+
     # refusals
 
     def test_an_ordinary_address_is_not_shared_by_mistake(self, hosts: list[Member]) -> None:

@@ -54,3 +54,20 @@ def test_what_waits_to_be_confirmed_is_not_followed_by_anything_else() -> None:
         with pytest.raises(UnconfirmedError):
             applying(engine).tell(wishes, set(), {wishes[0].address})
         assert engine.in_force == ["VIP1"]
+
+
+def test_what_has_failed_for_a_moment_is_no_addresss_fault() -> None:
+    class Hiccup(Picky):
+        failures = 1
+
+        def apply(self, wishes: Sequence[Wish]) -> list[Change]:
+            if self.failures:
+                self.failures -= 1
+                raise DatapathError("cannot allocate memory")
+            return super().apply(wishes)
+
+    engine = Hiccup("nobody", is_late=False)
+    wishes = [wish("VIP1"), wish("VIP2")]
+    told = applying(engine).tell(wishes, set(), {wishes[0].address})
+    assert told.refused == {}
+    assert engine.in_force == ["VIP1", "VIP2"]

@@ -30,6 +30,23 @@ async def test_other_things_have_their_turn_after_each_slice_and_jobs_come_one_a
     assert all(after == "a heartbeat" for after in seen[1::2])
 
 
+async def test_what_a_move_waits_for_comes_before_what_is_under_way() -> None:
+    seen: list[str] = []
+    slices = Slices(asyncio.get_running_loop())
+
+    def job(name: str, then: Job | None = None) -> Job:
+        for number in range(2):
+            seen.append(f"{name}{number}")
+            if then is not None and not number:
+                slices.begin_before_others(then)
+            yield
+
+    slices.begin(job("count", job("prepare")))
+    slices.begin(job("tidy"))
+    await asyncio.sleep(0.05)
+    assert seen == ["count0", "prepare0", "prepare1", "count1", "tidy0", "tidy1"]
+
+
 async def test_a_job_that_fails_is_told_and_the_next_one_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     def failing() -> Job:
         yield

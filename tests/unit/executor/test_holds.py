@@ -228,6 +228,17 @@ def test_a_new_owner_listens_once_it_has_listed_what_it_has_left(pair: Pair) -> 
     assert pair.new.history == [Deed.LISTEN, Deed.REFUSE, SlotState.OPENING, Deed.RELEASE]
 
 
+def test_a_new_owner_that_lists_for_longer_than_the_patience_is_waited_for(pair: Pair) -> None:
+    pair.new.prepares_at_once = False
+    pair.begin()
+    pair.run(4 * PATIENCE_NS)
+    assert pair.phase() is Phase.DRAINING
+    assert pair.old.slot() is SlotState.NOTING
+    pair.new.prepared()
+    pair.run(4 * SKEW_NS)
+    assert Deed.RELEASE in pair.new.history
+
+
 def test_what_is_lost_once_is_said_again(pair: Pair) -> None:
     lost: list[object] = []
 
