@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -332,6 +332,11 @@ class SharedAddresses:
     def served(self, resource: str) -> Address | None:
         """The address as it is held here; None where it is not."""
         return next((wish.address for wish in self.serving if wish.address.resource == resource), None)
+
+    def closed(self, resource: str, slots: Collection[int]) -> frozenset[int]:
+        """Those of these slots that are closed here now."""
+        states = next((wish.states for wish in self.serving if wish.address.resource == resource), {})
+        return frozenset(number for number in slots if not states.get(number))
 
     def counters(self) -> list[Counter]:
         try:

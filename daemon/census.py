@@ -29,12 +29,15 @@ def counting(count: Count, address: Address | None, counted: Counted) -> Job:
     counted(count, found)
 
 
-def ending(address: Address, slots: Collection[int]) -> Job:
-    """Reset what is left of slots that are closed here for good; where the kernel cannot, it is left to idle."""
+def ending(address: Address, slots: Collection[int], closed: Callable[[], Collection[int]]) -> Job:
+    """Reset what is left of slots whose time is over; where the kernel cannot, it is left to idle.
+
+    `closed`: those that are still closed here, for this may take a while.
+    """
     numbers = ", ".join(map(str, sorted(slots)))
     what = "slot" if len(slots) == 1 else "slots"
     try:
-        ended = yield from census.end(address, slots)
+        ended = yield from census.end(address, closed)
     except DatapathError as error:
         log.info("%s: what is left of %s %s could not be reset: %s", address.resource, what, numbers, error)
         return

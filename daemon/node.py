@@ -313,7 +313,7 @@ class Node:
             self.slices.begin(counting(count, self.addresses.served(count.address), self._counted))
         for resource, slots in effects.end_flows:
             if (address := self.addresses.served(resource)) is not None:
-                self.slices.begin(ending(address, slots))
+                self.slices.begin(ending(address, slots, partial(self.addresses.closed, resource, slots)))
         busy |= self.holding.act(effects, self.transport)
         for operation in effects.operations:
             known = state.definable(self.executor.node, operation.instance, operation.operation)

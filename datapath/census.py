@@ -8,7 +8,7 @@ Whoever runs them does other things in between (daemon/census.py), or none (`who
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import TypeVar
 
 from datapath.engine import Address
@@ -32,13 +32,15 @@ def count(address: Address) -> Generator[None, None, Counter[int | Unhashable]]:
     return counted
 
 
-def end(address: Address, slots: Collection[int]) -> Generator[None, None, int]:
-    """Reset the connections of these slots; how many there were.
+def end(address: Address, closed: Callable[[], Collection[int]]) -> Generator[None, None, int]:
+    """Reset the connections of slots; how many there were.
 
-    DatapathError when this kernel does not do that.
+    `closed` says before each step which: one that is served here again meanwhile keeps what is new.  DatapathError when
+    this kernel does not do that.
     """
     ended = 0
     for batch in connections(address.ip):
+        slots = closed()
         found = slots_of(address, b"".join(batch.names))
         theirs = [one for one, slot in zip(batch.sockets, found, strict=True) if slot in slots]
         ended += abort(Batch(theirs, batch.client).flows()) if theirs else 0

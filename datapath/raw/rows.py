@@ -56,7 +56,8 @@ def row_of(wish: Wish, counters: int, listening: Collection[int] = ()) -> Row:
     address = wish.address
     states = bytearray(address.slots)
     for number in listening:
-        states[number] = LISTENING
+        if number < address.slots:  # they may be fewer by now
+            states[number] = LISTENING
     for number, state in wish.states.items():
         states[number] = state
     return Row(

@@ -196,7 +196,7 @@ class SharedTable:
                 fresh.unlink()
             descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                os.ftruncate(descriptor, TABLE_BYTES)
+                os.posix_fallocate(descriptor, 0, TABLE_BYTES)  # a full /run is told now, and not by a later write
                 table = cls(path, descriptor)
             except BaseException:
                 os.close(descriptor)
@@ -208,7 +208,7 @@ class SharedTable:
         except OSError as error:
             raise DatapathError(
                 f"cannot make the raw engine's table {path}: {error.strerror}; "
-                "is the run directory there, and writable?"
+                "is the run directory there, writable, and not full?"
             ) from error
         return table
 

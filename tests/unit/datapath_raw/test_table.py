@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from datapath.engine import DatapathError, HashKind, MacMode
+from datapath.engine import DatapathError, HashKind, MacMode, Wish
+from datapath.raw.rows import row_of
 from datapath.raw.table import (
     ACKNOWLEDGED_AT,
     COUNTERS_START,
@@ -19,8 +20,10 @@ from datapath.raw.table import (
     EMPTY,
     GENERATION_AT,
     HALF_BYTES,
+    LISTENING,
     MISSED_MAX,
     RETIRED_AT,
+    TABLE_BYTES,
     WHERE_AT,
     WORDS_BYTES,
     Bell,
@@ -31,6 +34,7 @@ from datapath.raw.table import (
     counter_words,
     slot_counter,
 )
+from tests.unit.datapath_hold.taps import ADDRESS
 
 ROOT = Path(__file__).parents[3]
 
@@ -189,6 +193,16 @@ def test_a_symbolic_link_is_not_followed(path: Path, tmp_path: Path) -> None:
 def test_a_directory_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatapathError, match="run directory"):
         SharedTable.create(tmp_path / "missing" / "raw.table")
+
+
+def test_a_table_that_exists_has_all_its_room(path: Path) -> None:
+    """A full /run is told when it is made; a later write that failed would end who writes."""
+    SharedTable.create(path).close()
+    assert path.stat().st_blocks * 512 >= TABLE_BYTES
+
+
+def test_slots_that_were_listened_for_may_be_gone_by_now() -> None:
+    assert row_of(Wish(ADDRESS, {}), 0, listening=[0, ADDRESS.slots]).states[0] == LISTENING
 
 
 def test_who_still_has_a_replaced_table_can_tell(path: Path) -> None:
