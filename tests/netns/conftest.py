@@ -23,6 +23,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 ENGINES = ("nft", "raw", "bpf")
+ONE_OF_EACH = {"a1": "nft", "a2": "raw", "a3": "bpf", "a4": "nft"}
+"""for what the engines do not differ in: one laboratory, and not three"""
 
 
 @pytest.fixture(params=ENGINES)
@@ -35,6 +37,15 @@ def engine(request: pytest.FixtureRequest) -> str:
 def cluster(engine: str) -> Iterator[Lab]:
     """Four hosts whose daemons agree, with nothing configured."""
     with Lab(hosts=4, engine=engine) as lab:
+        lab.start_daemons()
+        lab.await_cluster()
+        yield lab
+
+
+@pytest.fixture
+def mixed() -> Iterator[Lab]:
+    """The same, with another engine on each host."""
+    with Lab(hosts=4, engine=ONE_OF_EACH) as lab:
         lab.start_daemons()
         lab.await_cluster()
         yield lab
