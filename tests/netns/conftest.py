@@ -27,15 +27,15 @@ ONE_OF_EACH = {"a1": "nft", "a2": "raw", "a3": "bpf", "a4": "nft"}
 """for what the engines do not differ in: one laboratory, and not three"""
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(engine: str) -> Iterator[Lab]:
-    """Four hosts whose daemons agree, with nothing configured."""
+    """Four hosts whose daemons agree, with nothing configured.  A module's tests leave it as they have found it."""
     with Lab(hosts=4, engine=engine) as lab:
         lab.start_daemons()
         lab.await_cluster()
@@ -51,7 +51,7 @@ def mixed() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serving(cluster: Lab) -> Lab:
     """The same, serving 192.168.110.120 in four slots with a small web server on each host."""
     share_address(cluster)

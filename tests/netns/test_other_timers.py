@@ -13,7 +13,7 @@ ODD = "a4"
 SETTINGS = "/etc/vipcast/vipcast.toml"
 
 
-@pytest.mark.parametrize("engine", ["nft"])
+@pytest.mark.parametrize("engine", ["nft"], scope="module")
 def test_a_host_with_another_profile_serves_nothing_and_both_sides_say_why(serving: Lab) -> None:
     before = serving[ODD].read(SETTINGS)
     serving.stop_daemon(ODD)
