@@ -151,6 +151,11 @@ class Consensus:
         if self.leader is not None:
             replica.report(Refused(what, sender, f"this node leads term {term} itself"))
             return False
+        if replica.leader not in (None, sender):
+            # A term has one leader.  Were there two by some mistake, whoever followed both would carry both leases; who
+            # stays with the first lets one of them commit at most.
+            replica.report(Refused(what, sender, f"{replica.leader} leads term {term}"))
+            return False
         self.elections.step_down()
         replica.fencing.follows(sender)
         if replica.leader != sender:

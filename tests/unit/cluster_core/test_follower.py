@@ -47,6 +47,19 @@ def test_a_new_term_is_revealed_after_the_fsync() -> None:
     assert node.take(AppendAnswer) == [AppendAnswer(4, 1, 0, 0)]
 
 
+def test_who_follows_a_leader_answers_no_other_one_of_the_same_term() -> None:
+    """There is none; were there one by some mistake (a vote that two have counted), both could commit."""
+    node = Node("a2")
+    node.follow("a1", 4)
+    node.take(AppendAnswer)
+    node.receive("a3", Append(4, 1, 0, 0, list(entries(4)), 0, True))
+    assert node.take(AppendAnswer) == []
+    assert log_of(node) == []
+    assert node.core.replica.leader == "a1"
+    node.follow("a3", 5)
+    assert node.take(AppendAnswer) == [AppendAnswer(5, 1, 0, 0)]
+
+
 def test_a_gap_is_refused_with_the_index_that_is_missing() -> None:
     node = Node("a2", Saved("store", HardState(1), entries(1, 1)))
     node.receive("a1", Append(1, 1, 5, 1, [], 0, True))
